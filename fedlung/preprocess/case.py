@@ -1,0 +1,42 @@
+"""A prepared CT: what a site keeps and trains on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fedlung.ct.geometry import Geometry
+from fedlung.ct.nodule import Nodule
+
+
+@dataclass(frozen=True)
+class Case:
+    """One series, resampled and windowed, with its lung mask and its nodules.
+
+    case_id      keyed hash of the series UID; the only name that it has outside the site's DICOM
+    patient_key  keyed hash of the patient id; equal for the series of one patient
+    image_DHW    (D, H, W) int16, HU clipped to the window
+    lung_DHW     (D, H, W) bool, lung with juxtapleural nodules inside
+    geometry     of image and mask; its world is still the patient's LPS
+    nodules      all nodules of the annotation source that lie on the grid, in LPS millimetres
+    """
+
+    case_id: str
+    patient_key: str
+    image_DHW: npt.NDArray[np.int16]
+    lung_DHW: npt.NDArray[np.bool_]
+    geometry: Geometry
+    nodules: tuple[Nodule, ...]
+    manufacturer: str = ""
+    kernel: str = ""
+    slice_thickness_mm: float = float("nan")
+    synthetic: bool = False
+
+    @property
+    def nodule_centers_N3(self) -> npt.NDArray[np.float64]:
+        """(N, 3) fractional zyx indices of the nodules' centres on this grid."""
+        if not self.nodules:
+            return np.zeros((0, 3))
+        return self.geometry.world_to_index([nodule.center_mm for nodule in self.nodules])

@@ -1,0 +1,28 @@
+"""What all tests share: where the real data are, and two threads at most."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real LIDC-IDRI data; a test that needs it skips where it is absent."""
+    folder = Path(os.environ.get("FEDLUNG_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set FEDLUNG_DATA to a folder with lidc-idri/ and tables/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lidc_folder(shared_data: Path) -> Path:
+    """The folder of whole LIDC-IDRI series."""
+    return shared_data / "lidc-idri"
