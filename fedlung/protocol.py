@@ -1,113 +1,316 @@
 """What is said over the wire, and how it is put into Flower's records. Nothing else crosses it.
 
-    query.roll-call   RollCall        -> SiteCard        who is there
-    query.prepare     PrepareTask     -> SiteLedger      CT to cases; what was left out, and the class counts
-    train             TrainTask + w   -> TrainReply + w  one round of local training
-    evaluate          EvaluateTask + w -> EvaluateReply  statistics of the scores on one split
+    query.roll_call   RollCall          -> SiteCard           who is there
+    query.prepare     PrepareTask       -> SiteLedger         CT to cases; what was left out, and the class counts
+    train             TrainTask + w     -> TrainReply + w     one round of local training
+    evaluate          EvaluateTask + w  -> EvaluateReply      statistics of the scores on one split
 
 A site is known by the name on its card. The node id that Flower gives it is the address of a message, never a name.
+
+A message is one ``ConfigRecord`` ("message") with its kind, the protocol's version and its scalars; a mapping is a
+``ConfigRecord`` of its own, named after its field; weights and statistics are ``ArrayRecord``s. Every value that comes
+in is checked against the type and the bounds that its field declares here: neither side trusts the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
+
+from fedlung.errors import FedlungError, ProtocolError
 from fedlung.evaluation.statistics import ScoreStatistics
 
 PROTOCOL_VERSION = 1
 
+ROLL_CALL = "query.roll_call"
+PREPARE = "query.prepare"
+TRAIN = "train"
+EVALUATE = "evaluate"
+
+FAILURE, FAILURE_END = "[fedlung site] ", " [end]"
+FLOWER_FAILURES = {  # flwr.common.constant.ErrorCode
+    1: "its ClientApp could not be loaded",
+    2: "its ClientApp raised an exception",
+    3: "the message had expired",
+    4: "its reply had expired",
+    5: "the site could not be reached",
+    7: "it refused the app's bundle",
+    8: "its ClientApp stopped responding",
+}
+
+MOST = 10**9  # examples, series or steps that one site can truly have
+
+SiteName = Annotated[str, Field(strict=True, pattern=r"^\w[\w .()+&-]{0,63}$")]
+Word = Annotated[str, Field(strict=True, pattern=r"^[\w .:()+/-]{1,80}$")]
+Code = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Split = Annotated[str, Field(strict=True, pattern=r"^(train|validation|test)$")]
+Hex = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{8,64}$")]
+Count = Annotated[int, Field(strict=True, ge=0, le=MOST)]
+Round = Annotated[int, Field(strict=True, ge=0, le=100_000)]
+Flag = Annotated[bool, Field(strict=True)]
+NotNegative = Annotated[float, Field(strict=True, ge=0.0, allow_inf_nan=False)]
+
+State = dict[str, npt.NDArray[Any]]  # a model's state by parameter name
+
+
+class Said:
+    """Whatever crosses the wire: nothing that is not declared, and no type that has to be converted first."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
 
 @dataclass(frozen=True)
-class RollCall:
+class RollCall(Said):
     """The server's question who is there."""
 
-    run_fingerprint: str
-    protocol_version: int = PROTOCOL_VERSION
+    run_fingerprint: Hex
 
 
 @dataclass(frozen=True)
-class SiteCard:
+class SiteCard(Said):
     """A site's answer to the roll call."""
 
-    site: str
-    synthetic: bool
-    source: str  # "dicom" or "archive"
-    device: str  # "cpu" or the GPU's model
-    versions: Mapping[str, str]
-    protocol_version: int = PROTOCOL_VERSION
+    site: SiteName
+    synthetic: Flag
+    source: Annotated[str, Field(strict=True, pattern=r"^(dicom|archive)$")]
+    device: Word  # "cpu" or the GPU's model
+    versions: Mapping[Code, Word]
+    num_simulated: Count = 0  # sites of the simulation that this one is part of; 0: a real site
 
 
 @dataclass(frozen=True)
-class PrepareTask:
+class PrepareTask(Said):
     """Fill the case store and say what there is. ``held_out``: the site's patients are all test."""
 
-    held_out: bool
+    held_out: Flag
 
 
 @dataclass(frozen=True)
-class SplitCounts:
+class SplitCounts(Said):
     """Examples of one split of one site."""
 
-    num_patients: int
-    num_positive: int
-    num_negative: int
+    num_patients: Count
+    num_positive: Count
+    num_negative: Count
 
 
 @dataclass(frozen=True)
-class SiteLedger:
+class SiteLedger(Said):
     """What a site has, and what it left out and why. Reasons are stable codes, never sentences."""
 
-    site: str
-    num_declared: int  # series found or cubes in the archive
-    num_readable: int
-    num_prepared: int
-    left_out: Mapping[str, int]  # reason code -> count
-    splits: Mapping[str, SplitCounts]  # "train", "validation", "test"
-    data_fingerprint: str
-    seconds: float
-    synthetic: bool
+    site: SiteName
+    num_declared: Count  # series found or cubes in the archive
+    num_readable: Count
+    num_prepared: Count
+    left_out: Mapping[Code, Count]
+    splits: Mapping[Split, SplitCounts]
+    data_fingerprint: Hex
+    seconds: NotNegative
+    synthetic: Flag
 
 
 @dataclass(frozen=True)
-class TrainTask:
+class TrainTask(Said):
     """One round of local training from the weights that come with it."""
 
-    server_round: int
-    learning_rate: float
-    num_negative: int  # of all source sites' training examples together
-    num_positive: int
-    proximal_mu: float = 0.0
+    server_round: Round
+    learning_rate: NotNegative
+    num_negative: Count  # of all source sites' training examples together
+    num_positive: Count
+    proximal_mu: NotNegative = 0.0
 
 
 @dataclass(frozen=True)
-class TrainReply:
+class TrainReply(Said):
     """What a site reports of its training; its weights travel beside it."""
 
-    site: str
-    server_round: int
-    num_examples: int
-    num_steps: int
-    loss: float
-    seconds: float
+    site: SiteName
+    server_round: Round
+    num_examples: Annotated[int, Field(strict=True, ge=1, le=MOST)]
+    num_steps: Count
+    loss: NotNegative
+    seconds: NotNegative
 
 
 @dataclass(frozen=True)
-class EvaluateTask:
+class EvaluateTask(Said):
     """Score one split with the weights that come with it; ``num_replicates`` bootstrap replicates."""
 
-    server_round: int
-    split: str  # "validation" or "test"
-    num_replicates: int = 0
+    server_round: Round
+    split: Split
+    num_replicates: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 0
 
 
 @dataclass(frozen=True)
-class EvaluateReply:
+class EvaluateReply(Said):
     """Statistics by score: "model", and the baselines that need no network (such as "size")."""
 
-    site: str
-    server_round: int
-    split: str
-    loss: float
-    seconds: float
-    scores: Mapping[str, ScoreStatistics]
+    site: SiteName
+    server_round: Round
+    split: Split
+    loss: NotNegative
+    seconds: NotNegative
+    scores: Mapping[Code, InstanceOf[ScoreStatistics]]
+
+
+M = TypeVar("M", bound=Said)
+
+
+def encode(said: Said, *, weights: ArrayRecord | None = None) -> RecordDict:
+    """The records of a message, and of the weights (of ``encode_state``) that travel with it."""
+    fields = {field.name: getattr(said, field.name) for field in dataclasses.fields(said)}  # type: ignore[arg-type]
+    scores = fields.pop("scores", None)
+    head: dict[str, Any] = {"kind": type(said).__name__, "protocol-version": PROTOCOL_VERSION}
+    mappings = {name: value for name, value in fields.items() if isinstance(value, Mapping)}
+    head |= {_kebab(name): value for name, value in fields.items() if name not in mappings}
+    records: dict[str, Any] = {"message": ConfigRecord(head)}
+    for name, mapping in mappings.items():
+        records[_kebab(name)] = ConfigRecord(dict(_flat(mapping)))
+    if scores is not None:
+        records["statistics"] = encode_state(dict(_score_arrays(scores)))
+    if weights is not None:
+        records["weights"] = weights
+    return RecordDict(records)
+
+
+def decode(kind: type[M], content: RecordDict) -> M:
+    """The message of this kind. Raises ProtocolError, whose whole text may leave the machine."""
+    head = dict(_record(content, "message", ConfigRecord))
+    _check_head(kind, head)
+    fields: dict[str, Any] = {_snake(key): value for key, value in head.items()}
+    for name, record in content.config_records.items():
+        if name != "message":
+            fields[_snake(name)] = _nested(record)
+    if "statistics" in content:
+        fields["scores"] = _scores(_record(content, "statistics", ArrayRecord))
+    try:
+        return TypeAdapter(kind).validate_python(fields)
+    except ValidationError as error:
+        mistakes = "; ".join(f"{_where(item['loc'])}: {item['msg']}" for item in error.errors())
+        raise _refused(f"{kind.__name__}: {mistakes}") from None
+
+
+def encode_state(state: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
+    """Arrays by name, sorted and in C order, so that equal content is equal bytes."""
+    return ArrayRecord({name: Array(np.asarray(state[name], order="C")) for name in sorted(state)})
+
+
+def decode_state(record: ArrayRecord) -> State:
+    """The inverse of ``encode_state``. Raises ProtocolError."""
+    return {name: _array(name, record[name]) for name in sorted(record)}
+
+
+def decode_weights(content: RecordDict) -> State:
+    """The weights that came with a message. Raises ProtocolError."""
+    return decode_state(_record(content, "weights", ArrayRecord))
+
+
+def failure_text(error: Exception) -> str:
+    """What a site says of an error of its own: the kind and, of fedlung's errors, the public text. Nothing else."""
+    said = f": {error.public}" if isinstance(error, FedlungError) else " (the site's own log has the details)"
+    return f"{FAILURE}{type(error).__name__}{said}{FAILURE_END}"
+
+
+def failure_of(code: int, reason: str | None) -> str:
+    """Why a site gave no answer, from Flower's error. Text that the site did not make with ``failure_text`` is dropped.
+
+    Flower sends whatever an exception says, paths included; only what stands between the two marks is fedlung's own.
+    """
+    _, marked, rest = (reason or "").partition(FAILURE)
+    said, ended, _ = rest.partition(FAILURE_END)
+    if marked and ended:
+        return "".join(character if character.isprintable() else " " for character in said)[:300]
+    return FLOWER_FAILURES.get(code, "its ClientApp failed")
+
+
+def _check_head(kind: type[Said], head: dict[str, Any]) -> None:
+    version, found = head.pop("protocol-version", None), head.pop("kind", None)
+    if version != PROTOCOL_VERSION:
+        raise _refused(f"the other side speaks protocol {version!r:.20}, this one {PROTOCOL_VERSION}; update the older")
+    if found != kind.__name__:
+        raise _refused(f"expected a {kind.__name__}, found a {found!r:.40}")
+
+
+def _record(content: RecordDict, name: str, kind: type[Any]) -> Any:
+    record = content.get(name)
+    if not isinstance(record, kind):
+        raise _refused(f"a message without its record {name!r}")
+    return record
+
+
+def _flat(mapping: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            yield from ((f"{key}.{_kebab(name)}", item) for name, item in dataclasses.asdict(value).items())
+        else:
+            yield key, value
+
+
+def _nested(record: ConfigRecord) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in record.items():
+        outer, dot, inner = key.partition(".")
+        if not dot:
+            nested[key] = value
+        elif isinstance(target := nested.setdefault(outer, {}), dict):
+            target[_snake(inner)] = value
+    return nested
+
+
+def _score_arrays(scores: Mapping[str, ScoreStatistics]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    for score, statistics in scores.items():
+        yield from ((f"{score}/{name}", values) for name, values in statistics.to_arrays().items())
+
+
+def _scores(record: ArrayRecord) -> dict[str, ScoreStatistics]:
+    by_score: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    for key, values in decode_state(record).items():
+        score, _, name = key.partition("/")
+        by_score.setdefault(score, {})[name] = values
+    return {score: ScoreStatistics.from_arrays(arrays) for score, arrays in by_score.items()}
+
+
+def _array(name: str, array: Array) -> npt.NDArray[Any]:
+    """The values of one array. Its header is read first: a header can promise more memory than there is."""
+    stream = io.BytesIO(array.data)
+    try:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError("unknown version")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    except ValueError:
+        raise _refused(f"array {_shown(name)} is not in NumPy's form") from None
+    promised, brought = math.prod(shape) * dtype.itemsize, len(array.data) - stream.tell()
+    if dtype.kind not in "fiu" or fortran_order or min(shape, default=0) < 0 or promised != brought:
+        raise _refused(f"array {_shown(name)} promises {promised} bytes of {dtype} and brings {brought}")
+    return np.frombuffer(array.data, dtype, offset=stream.tell()).reshape(shape).copy()
+
+
+def _kebab(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _snake(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    return ".".join(_shown(_kebab(str(part))) for part in location) or "message"
+
+
+def _shown(name: str) -> str:
+    """A name from the other side, made fit for a log."""
+    return re.sub(r"[^\w.-]", "?", name)[:60]
+
+
+def _refused(sentence: str) -> ProtocolError:
+    return ProtocolError(sentence, public=sentence)

@@ -1,1 +1,1 @@
-
+"""Starting federations, on one machine or between machines. Knows Flower's programs, not its API."""

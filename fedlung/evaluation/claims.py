@@ -1,0 +1,112 @@
+"""What a judgement's numbers allow one to say, in plain words, and what they do not."""
+
+from __future__ import annotations
+
+import math
+
+from fedlung.evaluation.judgement import Estimate, Judgement, SiteRow
+
+FEW_PATIENTS = 20
+
+
+def plain_words(judgement: Judgement) -> tuple[str, ...]:
+    """One sentence or two for each thing that a reader could take from the numbers and should weigh first."""
+    said = [
+        _about_data(judgement),
+        *(_about_held_out(row, judgement.confidence) for row in judgement.sites if row.role == "held-out"),
+        _about_gap(judgement),
+        *(_about_size(row) for row in judgement.sites),
+        _about_perfection(judgement),
+        _about_few_patients(judgement),
+        "One run with one seed and one choice of the held-out site: another seed, another split or another held-out "
+        "site would give other numbers. A difference between sites is not yet a difference between scanners; patients, "
+        "prevalence and reading habits differ too.",
+    ]
+    return tuple(text for text in said if text)
+
+
+def half_width(auc: float, num_positive: int, num_negative: int, *, z: float = 1.96) -> float:
+    """Half the width of an AUC's 95 % interval for independent examples (Hanley and McNeil 1982, equations 1 and 2).
+
+    It is never 0 within (0, 1), however well the sample was separated; used at the AUC that one would plan for.
+    """
+    q1, q2 = auc / (2.0 - auc), 2.0 * auc**2 / (1.0 + auc)
+    variance = auc * (1.0 - auc) + (num_positive - 1) * (q1 - auc**2) + (num_negative - 1) * (q2 - auc**2)
+    return z * math.sqrt(variance / (num_positive * num_negative))
+
+
+def _about_data(judgement: Judgement) -> str:
+    synthetic = [row.name for row in judgement.sites if row.synthetic]
+    if not synthetic:
+        return ""
+    which = "All data are" if len(synthetic) == len(judgement.sites) else f"The data of {', '.join(synthetic)} are"
+    return (
+        f"{which} synthetic: generated chest CT, no patient. The numbers show that the software does what it should; "
+        "they say nothing about how well nodules are found in people, nor about any hospital or vendor by whose name a "
+        "site goes."
+    )
+
+
+def _about_held_out(row: SiteRow, confidence: float) -> str:
+    if row.auc.value is None:
+        return f"{row.name} was held out, and its AUC is undefined: {row.auc.reason}."
+    patients = f"{row.num_patients} test patient{'s' * (row.num_patients != 1)}"
+    told = f"{row.name} trained nowhere and was used to choose nothing. On its {patients} the AUC is {_says(row.auc)}"
+    if row.auc.low is None or row.auc.high is None:
+        return f"{told}, with no interval ({row.auc.reason}): nothing can be claimed from it."
+    planned = half_width(0.9, row.num_positive, row.num_negative)
+    return (
+        f"{told} ({confidence:.0%} interval). {row.num_positive} positive and {row.num_negative} negative examples let "
+        f"an AUC near .9 be known to about ±{planned:.2f} at best (Hanley and McNeil, examples taken as independent); "
+        "a smaller difference cannot be claimed."
+    )
+
+
+def _about_gap(judgement: Judgement) -> str:
+    gap = judgement.gap.auc
+    if gap.value is None:
+        return f"The gap is undefined: {gap.reason}."
+    if gap.low is None or gap.high is None:
+        return f"The gap in AUC is {gap.value:+.3f}, without an interval ({gap.reason})."
+    if gap.low <= 0.0 <= gap.high:
+        meaning = "it includes 0, so neither a loss nor a gain at the held-out site is shown, and neither is ruled out"
+    else:
+        meaning = "it excludes 0" + (
+            ": the held-out site does worse" if gap.low > 0 else ": the held-out site does better"
+        )
+    return (
+        f"The gap in AUC (source mean minus held out) is {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]; "
+        f"{meaning}. Whether the model fails there or the site is harder is not told apart: that takes a model that "
+        "was trained with the site."
+    )
+
+
+def _about_size(row: SiteRow) -> str:
+    advantage = row.advantages.get("size")
+    if advantage is None or advantage.value is None or (advantage.low is not None and advantage.low > 0.0):
+        return ""
+    interval = "" if advantage.low is None else f" [{advantage.low:+.3f}, {advantage.high:+.3f}]"
+    difference = f"the model's AUC minus the diameter's is {advantage.value:+.3f}{interval}"
+    return f"At {row.name} the model is not shown to be better than the diameter alone: {difference}."
+
+
+def _about_perfection(judgement: Judgement) -> str:
+    perfect = [row.name for row in judgement.sites if row.auc.value == 1.0]
+    if not perfect:
+        return ""
+    return (
+        f"At {', '.join(perfect)} every positive scores above every negative. The bootstrap then gives [1, 1], which "
+        "is no certainty: it cannot draw a patient that the site does not have."
+    )
+
+
+def _about_few_patients(judgement: Judgement) -> str:
+    few = [f"{row.name} ({row.num_patients})" for row in judgement.sites if 0 < row.num_patients < FEW_PATIENTS]
+    if not few:
+        return ""
+    return f"Fewer than {FEW_PATIENTS} test patients at {', '.join(few)}: bootstrap intervals of so few are too narrow."
+
+
+def _says(auc: Estimate) -> str:
+    interval = "" if auc.low is None or auc.high is None else f" [{auc.low:.3f}, {auc.high:.3f}]"
+    return f"{auc.value:.3f}{interval}"

@@ -1,0 +1,55 @@
+"""Percentile intervals from bootstrap replicates, and when there is none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from fedlung.evaluation.judgement import Estimate
+from fedlung.evaluation.metrics import point_and_replicates, why_undefined
+from fedlung.evaluation.statistics import ScoreStatistics
+
+Floats = npt.NDArray[np.float64]
+
+MAX_UNDEFINED_SHARE = 0.05
+
+
+def interval(value: float, replicates_R: Floats, *, confidence: float, why: str) -> Estimate:
+    """``value`` with the percentile interval of its replicates (Efron and Tibshirani 1993, section 13.3).
+
+    A replicate in which the metric is undefined is nan. They are counted, and above 5 % of them there is no interval:
+    what is left would be the replicates that happened to hold both classes, which is another question. ``why`` is the
+    reason to give where the value itself is undefined (nan).
+    """
+    if math.isnan(value):
+        return Estimate(reason=why)
+    if not len(replicates_R):
+        return Estimate(value=value, reason="no interval: no bootstrap replicates were asked for")
+    num_undefined = int(np.isnan(replicates_R).sum())
+    if num_undefined > MAX_UNDEFINED_SHARE * len(replicates_R):
+        reason = (
+            f"no interval: undefined in {num_undefined} of {len(replicates_R)} bootstrap replicates (too few patients)"
+        )
+        return Estimate(value=value, reason=reason, num_undefined=num_undefined)
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.nanquantile(replicates_R, (tail, 1.0 - tail))
+    return Estimate(value=value, low=float(low), high=float(high), num_undefined=num_undefined)
+
+
+def estimate(name: str, statistics: ScoreStatistics, edge: int | None, *, confidence: float) -> Estimate:
+    """A metric of one site, or of the pooled statistics, with its interval."""
+    value, replicates_R = point_and_replicates(name, statistics, edge)
+    return interval(value, replicates_R, confidence=confidence, why=why_undefined(name, statistics, edge))
+
+
+def mean_over_sites(values: list[tuple[float, Floats]]) -> tuple[float, Floats]:
+    """The unweighted mean of values and of their replicates. Sites are independent: replicate b goes with replicate b.
+
+    nan for no sites at all; a replicate in which one site is undefined is undefined.
+    """
+    if not values:
+        return math.nan, np.empty(0)
+    points, replicates = zip(*values, strict=True)
+    return float(np.mean(points)), np.mean(replicates, axis=0)

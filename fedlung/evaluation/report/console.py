@@ -1,0 +1,68 @@
+"""The per-site table for the terminal."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from fedlung.evaluation.judgement import Estimate, Judgement, Metrics, Scores, SiteRow
+from fedlung.evaluation.report.words import UNDEFINED, number, synthetic_sites, with_interval
+
+SHOWN = ("sensitivity", "specificity", "brier")
+
+
+def console_table(judgement: Judgement) -> Table:
+    """Sites, mean over sources, pooled, worst site and gap; the reasons of what is undefined are in the caption."""
+    table = Table(title=_title(judgement), caption=_caption(judgement), caption_justify="left", title_justify="left")
+    table.add_column("site")
+    table.add_column("role")
+    for name in ("patients", "pos / neg"):
+        table.add_column(name, justify="right")
+    table.add_column(f"AUC [{judgement.confidence:.0%} interval]".replace("[", r"\["), no_wrap=True)
+    for name in ("sens.", "spec.", "Brier"):
+        table.add_column(name, justify="right")
+    for row in judgement.sites:
+        table.add_row(*_site(row), style="bold" if row.role == "held-out" else None)
+    table.add_section()
+    table.add_row("mean of sources", "source", "", "", *_numbers(judgement.mean_sources))
+    table.add_row("pooled", "all", *_counts(judgement.pooled), *_numbers(judgement.pooled))
+    worst = judgement.worst_site
+    table.add_row(f"worst: {escape(worst.name or UNDEFINED)}", worst.role or "", "", "", _auc(worst.auc))
+    table.add_row("gap", "source - held out", "", "", *_numbers(judgement.gap, signed=True))
+    return table
+
+
+def _title(judgement: Judgement) -> str:
+    held_out = ", ".join(judgement.held_out) or "none"
+    title = f"{judgement.task}: round {judgement.selection.server_round}, held out: {held_out}"
+    if judgement.synthetic:
+        return f"[bold yellow]SYNTHETIC DATA ({escape(synthetic_sites(judgement))})[/] {escape(title)}"
+    return escape(title)
+
+
+def _caption(judgement: Judgement) -> str:
+    threshold = judgement.threshold
+    at = number(threshold.probability) if threshold.probability is not None else f"{UNDEFINED} ({threshold.reason})"
+    lines = [f"Threshold {at} ({threshold.rule}), frozen on source validation."]
+    rows: list[tuple[str, Metrics]] = [(row.name, row) for row in judgement.sites]
+    rows += [("mean of sources", judgement.mean_sources), ("gap", judgement.gap)]
+    lines += [f"{name}: AUC: {row.auc.reason}." for name, row in rows if row.auc.reason]
+    lines += [f"{absence.site} absent ({absence.stage}): {absence.reason}." for absence in judgement.absences]
+    return escape("\n".join(lines))
+
+
+def _site(row: SiteRow) -> tuple[str, ...]:
+    return (escape(row.name), row.role, *_counts(row), *_numbers(row))
+
+
+def _counts(row: Scores) -> tuple[str, str]:
+    return str(row.num_patients), f"{row.num_positive} / {row.num_negative}"
+
+
+def _numbers(row: Metrics, *, signed: bool = False) -> tuple[str, ...]:
+    others = (number(getattr(row, name).value, signed=signed) for name in SHOWN)
+    return (_auc(row.auc, signed=signed), *others)
+
+
+def _auc(found: Estimate, *, signed: bool = False) -> str:
+    return escape(with_interval(found, signed=signed))

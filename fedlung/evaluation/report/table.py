@@ -1,0 +1,56 @@
+"""report.csv: a line for each site, for the pooled data, the mean over sources and the gap."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from fedlung.evaluation.judgement import Estimate, Judgement, Metrics, Scores
+from fedlung.evaluation.metrics import METRICS
+
+# A spreadsheet takes a cell that begins so as a formula, and runs it.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def csv_text(judgement: Judgement) -> str:
+    """The whole file. An undefined value is an empty cell, with its reason in the column ``notes``."""
+    lines = [_line(judgement, "site", row.name, row.role, row.synthetic, row) for row in judgement.sites]
+    whole = judgement.synthetic
+    lines += [
+        _line(judgement, "pooled", "all sites", "", whole, judgement.pooled),
+        _line(judgement, "pooled", "source sites", "source", whole, judgement.pooled_sources),
+        _line(judgement, "mean", "source sites", "source", whole, judgement.mean_sources),
+        _line(judgement, "gap", "source mean minus held out", "", whole, judgement.gap),
+    ]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(lines[0]), restval="", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows({key: harmless(value) for key, value in line.items()} for line in lines)
+    return file.getvalue()
+
+
+def harmless(cell: Any) -> Any:
+    """Text that a spreadsheet would run gets an apostrophe in front; numbers stay numbers."""
+    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
+        return "'" + cell
+    return cell
+
+
+def _line(
+    judgement: Judgement, kind: str, name: str, role: str, synthetic: bool | None, row: Metrics
+) -> dict[str, Any]:
+    line: dict[str, Any] = {"task": judgement.task, "row": kind, "name": name, "role": role, "synthetic": synthetic}
+    line |= {key: getattr(row, key, None) for key in ("num_patients", "num_positive", "num_negative", "prevalence")}
+    for metric in METRICS:
+        line |= _columns(metric, getattr(row, metric))
+    size = row.baselines.get("size") if isinstance(row, Scores) else None
+    line |= _columns("size_auc", size or Estimate())
+    line["constant_accuracy"] = row.constant.accuracy if isinstance(row, Scores) else None
+    reasons = {metric: getattr(row, metric).reason for metric in METRICS}
+    line["notes"] = "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items() if reason)
+    return line
+
+
+def _columns(name: str, found: Estimate) -> dict[str, float | None]:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -1,0 +1,46 @@
+"""Numbers and names as a report writes them."""
+
+from __future__ import annotations
+
+from fedlung.evaluation.judgement import Estimate, Judgement
+from fedlung.evaluation.metrics import METRICS
+
+UNDEFINED = "undefined"
+
+TITLES = {
+    "auc": "AUC",
+    "auprc": "AUPRC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "brier": "Brier",
+}
+assert tuple(TITLES) == METRICS
+
+
+def number(value: float | None, *, signed: bool = False) -> str:
+    """Three decimals; "undefined" for null."""
+    if value is None:
+        return UNDEFINED
+    return f"{value:+.3f}" if signed else f"{value:.3f}"
+
+
+def interval(found: Estimate, *, signed: bool = False) -> str:
+    """``[low, high]``, or nothing where there is no interval."""
+    if found.low is None or found.high is None:
+        return ""
+    return f"[{number(found.low, signed=signed)}, {number(found.high, signed=signed)}]"
+
+
+def with_interval(found: Estimate, *, signed: bool = False) -> str:
+    """``0.873 [0.812, 0.931]``."""
+    return f"{number(found.value, signed=signed)} {interval(found, signed=signed)}".rstrip()
+
+
+def synthetic_sites(judgement: Judgement) -> str:
+    """ "all sites", the names of the synthetic ones, or nothing."""
+    names = [row.name for row in judgement.sites if row.synthetic]
+    return "all sites" if len(names) == len(judgement.sites) else ", ".join(names)

@@ -1,0 +1,95 @@
+"""Reading a run folder: config.json and the events of rounds.jsonl, one line each.
+
+run-started, roll-call, prepared, round (one for each), selected, judged, finished | failed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fedlung.config import RunConfig
+from fedlung.errors import RunError
+from fedlung.evaluation.judgement import Judgement
+
+CONFIG_FILE = "config.json"
+EVENTS_FILE = "rounds.jsonl"
+CHECKPOINTS_FOLDER = "checkpoints"
+
+Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run has written of itself. ``truncated``: the last line was cut short (the run was killed in it)."""
+
+    folder: Path
+    config: RunConfig
+    events: tuple[Event, ...]
+    truncated: bool
+
+    def last(self, name: str) -> Event | None:
+        """The newest event of that name."""
+        return next((event for event in reversed(self.events) if event["event"] == name), None)
+
+    @property
+    def judgement(self) -> Judgement:
+        """What the run was judged to have shown. Raises RunError for a run that did not come so far."""
+        event = self.last("judged")
+        if event is None:
+            raise RunError(self._not_judged())
+        try:
+            return Judgement.model_validate(event["judgement"])
+        except (KeyError, ValidationError) as error:
+            raise RunError(
+                f"{self.folder / EVENTS_FILE}: the judgement is not in the form of this version of fedlung ({error}); "
+                "render it with the version that wrote it (its event 'run-started' may name it)"
+            ) from error
+
+    def _not_judged(self) -> str:
+        failed = self.last("failed")
+        newest = self.events[-1]["event"] if self.events else "none"
+        why = f"it failed: {failed.get('reason', 'no reason given')}" if failed else f"its last event is {newest!r}"
+        return f"run {self.folder.name} has no judgement to report: {why}. Run it again under another name."
+
+
+def what_numbers_depend_on(config: RunConfig) -> RunConfig:
+    """The configuration without the run's name and folder: equal for two runs that ought to give equal numbers."""
+    return config.model_copy(update={"name": "", "folder": ""})
+
+
+def load_run(folder: Path) -> RunRecord:
+    """The record of a run. A last line that was cut short is left out; any other damaged line is a RunError."""
+    config_path, events_path = folder / CONFIG_FILE, folder / EVENTS_FILE
+    for path in (config_path, events_path):
+        if not path.is_file():
+            raise RunError(f"{folder} is no run folder: it has no {path.name}. Give a folder runs/<name> of a run.")
+    events, truncated = _read_events(events_path)
+    try:
+        config = RunConfig.model_validate_json(config_path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise RunError(f"{config_path} is not a run's configuration: {error}") from error
+    return RunRecord(folder=folder, config=config, events=events, truncated=truncated)
+
+
+def _read_events(path: Path) -> tuple[tuple[Event, ...], bool]:
+    lines = path.read_bytes().split(b"\n")
+    # Every complete line ends with a line feed, so what follows the last one is empty or cut short.
+    complete, rest = lines[:-1], lines[-1]
+    events = tuple(_event(line, f"{path}, line {number}") for number, line in enumerate(complete, start=1))
+    return events, bool(rest)
+
+
+def _event(line: bytes, where: str) -> Event:
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise RunError(f"{where}: not a line of JSON ({error}); restore the file from a copy") from error
+    if not isinstance(event, dict) or "event" not in event:
+        raise RunError(f"{where}: expected an object with an 'event'; restore the file from a copy")
+    return event

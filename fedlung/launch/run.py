@@ -1,0 +1,66 @@
+"""What every launch of a run shares: its configuration, its folder, and Flower's state while it lasts."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from fedlung.config import RunConfig, Scalar
+from fedlung.errors import ConfigError
+
+LOG = "flower.log"
+# Ray's sockets lie below its temporary folder, and the path of a socket has at most 107 characters (Linux).
+LONGEST_RAY_FOLDER = 37
+
+
+def name_in(profile: Path) -> str:
+    """The name of the site that a site.toml describes. Raises ConfigError."""
+    try:
+        return str(tomllib.loads(profile.read_text(encoding="utf-8"))["name"])
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
+        raise ConfigError(f"{profile}: expected TOML with the site's name ({error!r}).") from None
+
+
+def completed_config(names: Sequence[str], overrides: Mapping[str, Scalar]) -> RunConfig:
+    """The run's configuration: defaults, then ``overrides``; all sites take part unless told otherwise."""
+    defaults = RunConfig.from_run_config({}).federation
+    chosen: dict[str, Scalar] = {"federation.sites": ",".join(names), **overrides}
+    if "federation.held-out" not in chosen and not set(defaults.held_out_names) <= set(names):
+        raise ConfigError(f"which site is to be held out? Name one of {', '.join(names)} with federation.held-out.")
+    return RunConfig.from_run_config(chosen)
+
+
+def run_folder(config: RunConfig, runs: Path, name: str = "") -> Path:
+    """Where the run will be written (absolute). Raises ConfigError when a run is there already."""
+    name = name or config.name or f"{config.task.name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    run = runs.resolve() / name
+    if run.parent != runs.resolve():
+        raise ConfigError(f"a run's name is one folder's name, not {name!r}.")
+    if (run / "config.json").exists():
+        raise ConfigError(f"{run} holds a run already; nothing is overwritten. Give another name, or move it away.")
+    return run
+
+
+def settings_of(run: Path, config: RunConfig) -> dict[str, Scalar]:
+    """The run configuration that Flower is given: all knobs, and the run's folder in absolute words."""
+    return config.to_run_config() | {"name": run.name, "folder": str(run.parent)}
+
+
+@contextmanager
+def state_folder(run: Path) -> Iterator[Path]:
+    """Flower's own folder inside the run's, while the run lasts."""
+    with tempfile.TemporaryDirectory(prefix=".flower-", dir=run, ignore_cleanup_errors=True) as home:
+        yield Path(home)
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A temporary folder with a path short enough for Ray's sockets, removed afterwards."""
+    usual = Path(tempfile.gettempdir())
+    base = usual if len(str(usual / "fedlung-12345678")) <= LONGEST_RAY_FOLDER else Path("/tmp")
+    with tempfile.TemporaryDirectory(prefix="fedlung-", dir=base, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

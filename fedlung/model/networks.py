@@ -1,0 +1,57 @@
+"""From the configuration and a seed to a network with weights.
+
+Every weight comes from one generator derived from the seed, so the same seed gives the same state, bit for bit, and
+building a network moves no global generator.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from fedlung.config import ModelConfig
+from fedlung.model.resnet3d import ResNet3D
+from fedlung.model.simple_cnn import SimpleCNN
+from fedlung.seeding import derive_torch
+
+HEAD_SD = 0.01
+
+
+def build_model(cfg: ModelConfig, seed: int, *, prior: float = 0.5) -> nn.Module:
+    """A float32 network on the CPU whose forward is x_BCDHW (C = 1, values in [0, 1]) -> logits_B.
+
+    ``prior`` is the probability that a fresh network gives to everything: the share of positives to expect (Lin et al.
+    2017, section 3.3), one half where class weights already make up for it. ``width``, ``stem`` and ``norm`` are the
+    residual network's; "simple-cnn" is the fixed baseline and has none of them.
+    """
+    with torch.device("meta"):
+        model = _architecture(cfg)
+    model.to_empty(device="cpu")
+    _initialize(model, derive_torch(seed, "model", cfg.name), prior=prior)
+    return model
+
+
+def _architecture(cfg: ModelConfig) -> ResNet3D | SimpleCNN:
+    if cfg.name == "simple-cnn":
+        return SimpleCNN(dropout=cfg.dropout)
+    return ResNet3D(cfg.name, width=cfg.width, stem=cfg.stem, norm=cfg.norm, dropout=cfg.dropout)
+
+
+def _initialize(model: nn.Module, generator: torch.Generator, *, prior: float) -> None:
+    """He et al. 2015 for convolutions, one and zero for norms, Lin et al. 2017, section 4.1, for the head.
+
+    The last norm of a block starts at one, not at zero as in Goyal et al. 2017: under AdamW a scale grows by about the
+    learning rate a step, and the few steps of a short federation end before branches that start shut have opened.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.GroupNorm | nn.BatchNorm3d):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=HEAD_SD, generator=generator)
+            nn.init.constant_(module.bias, -math.log((1.0 - prior) / prior))

@@ -1,0 +1,168 @@
+"""All examples of one site: its patients' splits, and the set of each split.
+
+    site = site_examples(cases_or_archive, cfg, site="GE", held_out=False)
+    site.training(server_round)     drawn anew each round
+    site.fixed("validation")        the same at every call
+
+What is drawn depends on the run's seed, the site's name, the purpose and the round, and on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from fedlung.config import RunConfig
+from fedlung.errors import DataError
+from fedlung.patches.archive import PatchArchive
+from fedlung.patches.dataset import ArchiveSet, ExampleSet, PatchSet, ScanSet, patch_set
+from fedlung.patches.sampling import IntArray, hard_candidates, patient_labels
+from fedlung.patches.splits import SPLITS, TRAIN, all_test, split_patients
+from fedlung.preprocess.case import Case
+from fedlung.seeding import derive
+
+
+class SplitSize(NamedTuple):
+    """Examples of one split."""
+
+    num_patients: int
+    num_positive: int
+    num_negative: int
+
+
+class Source(Protocol):
+    """Where a site's examples come from. ``left_out`` counts by reason what the task cannot use."""
+
+    @property
+    def left_out(self) -> Mapping[str, int]: ...
+
+    def patient_labels(self) -> dict[str, int]: ...
+
+    def own_splits(self) -> dict[str, str]: ...
+
+    def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> ExampleSet: ...
+
+
+def site_examples(data: Sequence[Case] | PatchArchive, cfg: RunConfig, *, site: str, held_out: bool) -> SiteExamples:
+    """The examples of a site out of its prepared cases or its part of an archive.
+
+    Every patient of a held-out site is test. Splits that an archive brings are kept. Raises DataError when no patient
+    has an example of the task.
+    """
+    source: Source = ArchiveSource(data, cfg) if isinstance(data, PatchArchive) else CaseSource(data, cfg)
+    labels = source.patient_labels()
+    if held_out:
+        splits = all_test(labels)
+    else:
+        splits = source.own_splits() or split_patients(labels, cfg.split, derive(cfg.seed, "split", site))
+    return SiteExamples(source, splits, cfg, site)
+
+
+class SiteExamples:
+    """The splits of one site's patients and the examples of each."""
+
+    def __init__(self, source: Source, splits: Mapping[str, str], cfg: RunConfig, site: str) -> None:
+        self.split_by_patient = splits
+        self.left_out = source.left_out
+        self._source, self._cfg, self._site = source, cfg, site
+        self._fixed: dict[str, ExampleSet] = {}
+
+    def training(self, server_round: int) -> ExampleSet:
+        """The round's training examples. Raises DataError when there are none."""
+        rng = derive(self._cfg.seed, "patches", self._site, server_round)
+        examples = self._source.examples(self._patients(TRAIN), rng, training=True)
+        if not len(examples):
+            raise DataError(
+                f"site {self._site} has no training example of task {self._cfg.task.name}: give it more "
+                "patients or make it held out",
+                public=f"site {self._site} has no training example",
+            )
+        return examples
+
+    def fixed(self, split: str) -> ExampleSet:
+        """The examples of a split as they are judged: centred, never augmented, made once. May be empty."""
+        if split not in self._fixed:
+            rng = derive(self._cfg.seed, "judged patches", self._site, split)
+            self._fixed[split] = self._source.examples(self._patients(split), rng, training=False)
+        return self._fixed[split]
+
+    def sizes(self) -> dict[str, SplitSize]:
+        """Patients, positives and negatives of every split."""
+        return {split: _size(self.fixed(split)) for split in SPLITS}
+
+    def _patients(self, split: str) -> frozenset[str]:
+        return frozenset(patient for patient, own in self.split_by_patient.items() if own == split)
+
+
+class CaseSource:
+    """Prepared cases. The places for hard background are searched once for each case."""
+
+    def __init__(self, cases: Sequence[Case], cfg: RunConfig) -> None:
+        self._cases, self._cfg = sorted(cases, key=lambda case: case.case_id), cfg
+        self._candidates: dict[str, IntArray] = {}
+        self.left_out = _unused_nodules(self._cases, cfg)
+
+    def patient_labels(self) -> dict[str, int]:
+        return patient_labels(self._cases, self._cfg.task)
+
+    def own_splits(self) -> dict[str, str]:
+        return {}
+
+    def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> PatchSet | ScanSet:
+        cfg = self._cfg
+        cases = [case for case in self._cases if case.patient_key in patients]
+        if cfg.task.name == "scan":
+            return ScanSet(cases, cfg.task, cfg.prepare)
+        if cfg.task.name == "nodule":
+            self._search(cases)
+        return patch_set(cases, cfg.task, cfg.patches, cfg.prepare, rng, training=training, candidates=self._candidates)
+
+    def _search(self, cases: Sequence[Case]) -> None:
+        for case in cases:
+            if case.case_id not in self._candidates:
+                self._candidates[case.case_id] = hard_candidates(case)
+
+
+class ArchiveSource:
+    """One site's cubes of an archive; they are the same each round."""
+
+    def __init__(self, archive: PatchArchive, cfg: RunConfig) -> None:
+        self._archive, self.left_out = archive.for_task(cfg.task)
+        self._cfg = cfg
+
+    def patient_labels(self) -> dict[str, int]:
+        labels: dict[str, int] = {}
+        for patient, label in zip(self._archive.patient_N.tolist(), self._archive.label_N.tolist(), strict=True):
+            labels[patient] = max(labels.get(patient, 0), label)
+        return labels
+
+    def own_splits(self) -> dict[str, str]:
+        """The archive's own splits, or nothing when it has none for some cube."""
+        splits = dict(zip(self._archive.patient_N.tolist(), self._archive.split_N.tolist(), strict=True))
+        return splits if all(splits.values()) else {}
+
+    def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> ArchiveSet:
+        keep_N = np.isin(self._archive.patient_N, sorted(patients))
+        return ArchiveSet(self._archive.take(keep_N), size=self._cfg.patches.size)
+
+
+def _unused_nodules(cases: Sequence[Case], cfg: RunConfig) -> dict[str, int]:
+    """Nodules that are no example, by reason. The label of a scan leaves none out."""
+    if cfg.task.name == "scan":
+        return {}
+    reasons: Counter[str] = Counter()
+    for case in cases:
+        for nodule in case.nodules:
+            if nodule.readers < cfg.task.readers:
+                reasons["readers-below-k"] += 1
+            elif cfg.task.name == "malignancy" and (np.isnan(nodule.malignancy) or nodule.malignancy == 3):
+                reasons["malignancy-undecided"] += 1
+    return dict(reasons)
+
+
+def _size(examples: ExampleSet) -> SplitSize:
+    num_positive = int(examples.labels_N.sum())
+    return SplitSize(len(np.unique(examples.patients_N)), num_positive, len(examples) - num_positive)

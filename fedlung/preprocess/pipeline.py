@@ -1,0 +1,210 @@
+"""A site's DICOM folder to its case store: find, select, read, annotate, prepare, keep.
+
+One bad study never stops the others: it is a row. What the store has already is not read again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fedlung.config import PrepareConfig
+from fedlung.ct.annotations import AnnotationSource
+from fedlung.ct.find import find_series
+from fedlung.ct.read import read_series
+from fedlung.ct.series import LeftOut, Series
+from fedlung.ct.volume import Volume
+from fedlung.errors import DataError, FedlungError, SeriesError, StoreError
+from fedlung.preprocess.prepare import keyed_name, place_nodules, prepare_case, prepare_with_remarks, store_fingerprint
+from fedlung.preprocess.store import CaseStore
+
+__all__ = ["PrepareLedger", "prepare_case", "prepare_series", "store_fingerprint"]
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PrepareLedger:
+    """What became of a site's series. ``left_out`` may hold names and stays at the site; its codes may leave.
+
+    num_declared  series that the folder, the site's table or its annotations know of
+    num_readable  those that could be read
+    num_prepared  those that are cases in the store now
+    left_out      what is not, and remarks on what is (with num_files = 0)
+    case_ids      the cases of exactly these series, sorted; a store may hold others, of an earlier table
+    """
+
+    num_declared: int
+    num_readable: int
+    num_prepared: int
+    left_out: tuple[LeftOut, ...]
+    seconds: float
+    case_ids: tuple[str, ...] = ()
+
+
+def prepare_series(
+    series_folder: Path,
+    annotations: AnnotationSource,
+    cfg: PrepareConfig,
+    store: CaseStore,
+    *,
+    site_key: bytes,
+    device: torch.device,
+    select: frozenset[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PrepareLedger:
+    """Prepares every series of a folder that is not in the store yet.
+
+    select keeps these series UIDs only: the others are another site's and are no row. progress is told (series done,
+    all series). Raises StoreError when the store is another configuration's or cannot be written.
+    """
+    if store.fingerprint != store_fingerprint(cfg):
+        raise StoreError("the store was opened for another configuration; open it with store_fingerprint(cfg)")
+    started = time.monotonic()
+    series, rows = _chosen(series_folder, annotations, select)
+    work = _Preparation(annotations, cfg, store, site_key, device, rows=rows)
+    num_declared = len(series) + sum(_UID.fullmatch(row.what) is not None for row in rows)
+    for num_done, _ in enumerate(work.run(series), start=1):
+        if progress is not None:
+            progress(num_done, len(series))
+    store.write_ledger([replace(row, what=keyed_name(site_key, row.what)) for row in work.rows])
+    for row in work.rows:
+        logger.warning("%s: %s: %s %s", row.what, row.code, row.sentence, row.remedy)
+    return PrepareLedger(
+        num_declared=num_declared,
+        num_readable=work.num_readable,
+        num_prepared=len(work.case_ids),
+        left_out=tuple(work.rows),
+        seconds=time.monotonic() - started,
+        case_ids=tuple(sorted(work.case_ids)),
+    )
+
+
+@dataclass
+class _Preparation:
+    """The work on one folder, series by series, and what came of it so far."""
+
+    annotations: AnnotationSource
+    cfg: PrepareConfig
+    store: CaseStore
+    site_key: bytes
+    device: torch.device
+    rows: list[LeftOut]
+    case_ids: list[str] = field(default_factory=list)
+    num_readable: int = 0
+
+    def run(self, series: Sequence[Series]) -> Iterator[Series]:
+        """Yields each series when it is done, first those that the store has already."""
+        kept = [one for one in series if self._case_id(one) in self.store]
+        for one in kept:
+            self._guarded(one, partial(self._renew, one))
+            yield one
+        for one, reading in _read_ahead([one for one in series if one not in kept]):
+            self._guarded(one, partial(self._prepare, one, reading))
+            del reading  # ORDER: let go of this volume before the one after the next is read.
+            yield one
+
+    def _case_id(self, series: Series) -> str:
+        return keyed_name(self.site_key, series.series_uid)
+
+    def _guarded(self, series: Series, step: Callable[[], tuple[LeftOut, ...]]) -> None:
+        """Runs a step; its remarks, or the error that ended it, become rows of the series."""
+        try:
+            remarks = step()
+        except StoreError:
+            raise  # a disk that is full or a store that is damaged is no fault of this series
+        except Exception as error:  # one bad study never stops the others: it is a row that says which and why
+            if not isinstance(error, FedlungError):
+                logger.error("unexpected error on series %s", series.series_uid, exc_info=error)
+            self.rows.append(_row_of(series, error))
+            return
+        self.case_ids.append(self._case_id(series))
+        self.rows += [replace(remark, what=series.series_uid) for remark in remarks]
+
+    def _prepare(self, series: Series, reading: Future[Volume]) -> tuple[LeftOut, ...]:
+        volume = reading.result()
+        self.num_readable += 1
+        for warning in volume.warnings:
+            logger.warning("series %s: %s", series.series_uid, warning)
+        nodules = self.annotations.nodules_of(volume)
+        case, remarks = prepare_with_remarks(volume, nodules, self.cfg, site_key=self.site_key, device=self.device)
+        self.store.add(case, source=volume.geometry, remarks=remarks)
+        return remarks
+
+    def _renew(self, series: Series) -> tuple[LeftOut, ...]:
+        """Brings the annotations of a stored case up to date: they are a site's to correct, and shape no voxel."""
+        self.num_readable += 1
+        case_id = self._case_id(series)
+        geometry = self.store.source_geometry(case_id)
+        unread = np.broadcast_to(np.int16(0), geometry.shape_DHW)
+        nodules = self.annotations.nodules_of(Volume(unread, geometry, series.series_uid, series.patient_id))
+        case = self.store.load(case_id)
+        placed, rows = place_nodules(nodules, case.geometry, case.lung_DHW)
+        remarks = (*(row for row in self.store.remarks(case_id) if not row.code.startswith("NODULE_")), *rows)
+        if repr(placed) != repr(case.nodules):  # NaN ratings are equal here, and not by ==
+            self.store.annotate(case_id, placed, remarks=remarks)
+        return remarks
+
+
+def _read_ahead(series: Sequence[Series]) -> Iterator[tuple[Series, Future[Volume]]]:
+    """Each series with its volume, while the next one is being read: two volumes in memory at most."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
+        pending = [pool.submit(read_series, first) for first in series[:1]]
+        for number, one in enumerate(series, start=1):
+            reading = pending.pop()
+            wait([reading])  # ORDER: not before this volume is there and the last one gone.
+            pending += [pool.submit(read_series, following) for following in series[number : number + 1]]
+            yield one, reading
+            del reading
+
+
+def _chosen(
+    folder: Path, annotations: AnnotationSource, select: frozenset[str] | None
+) -> tuple[list[Series], list[LeftOut]]:
+    """The series to work on, and rows on what was left out so far."""
+    found, left_out = _found(folder)
+    ours = [one for one in found if select is None or one.series_uid in select]
+    rows = [row for row in left_out if select is None or row.what in select or not _UID.fullmatch(row.what)]
+    known = {one.series_uid for one in ours} | {row.what for row in rows}
+    lacking = sorted((select or frozenset()) - known)
+    rows += [_absent("SELECTED_BUT_NOT_FOUND", uid, "the site's table") for uid in lacking]
+    annotated = annotations.series_uids if select is None else annotations.series_uids & select
+    lacking = sorted(annotated - known - set(lacking))
+    rows += [_absent("ANNOTATED_BUT_NOT_FOUND", uid, "the annotations") for uid in lacking]
+    return ours, rows
+
+
+def _found(folder: Path) -> tuple[list[Series], list[LeftOut]]:
+    try:
+        return find_series(folder)
+    except NotADirectoryError as error:
+        where = "the site's DICOM folder does not exist; correct it in the site's own file"
+        raise DataError(f"{folder}: {where}.", public=where) from error
+
+
+def _absent(code: str, series_uid: str, where: str) -> LeftOut:
+    sentence = f"series {series_uid} is in {where} and not in the DICOM folder."
+    return LeftOut(series_uid, code, sentence, "Export it, or take it out of the table.", 0)
+
+
+def _row_of(series: Series, error: Exception) -> LeftOut:
+    """The row of a series that an error left out."""
+    uid, num_files = series.series_uid, series.num_files
+    if isinstance(error, SeriesError):
+        return LeftOut(uid, error.code, error.sentence, error.remedy, num_files)
+    if isinstance(error, FedlungError):
+        code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()
+        return LeftOut(uid, code, str(error), "Mend what the sentence names, and prepare again.", num_files)
+    remedy = "Please report it with the text in the site's log; the other series are not affected."
+    return LeftOut(uid, f"UNEXPECTED_{type(error).__name__}", str(error), remedy, num_files)

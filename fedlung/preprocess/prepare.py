@@ -1,0 +1,140 @@
+"""A volume in Hounsfield units to a case: clip, lungs, grid, resample, window, nodules.
+
+What changes a pixel is in ``PrepareConfig`` or counted in ``PIPELINE_VERSION``; both are in the store's fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fedlung.config import PrepareConfig
+from fedlung.ct.geometry import Geometry
+from fedlung.ct.nodule import Nodule
+from fedlung.ct.series import LeftOut
+from fedlung.ct.volume import Volume
+from fedlung.preprocess.case import Case
+from fedlung.preprocess.lungs import PLAUSIBLE_L, Lungs, find_lungs
+from fedlung.preprocess.resample import crop, cube_target, isotropic_target, resample
+
+PIPELINE_VERSION = 1  # one more whenever this package gives another pixel for the same configuration
+SCANNER_HU = (-1024, 3071)  # the range of 12 bits, which every scanner has; beyond are padding and metal
+
+logger = logging.getLogger(__name__)
+
+
+def store_fingerprint(cfg: PrepareConfig) -> str:
+    """What a case's pixels depend on, as ``key=value`` words that a person can compare. No more than that: the crop's
+    margin without a crop, or the spacing of a cube, changes nothing and is left out."""
+    unused = (
+        {"spacing_mm", "lung_crop", "lung_margin_mm"} if cfg.cube else set() if cfg.lung_crop else {"lung_margin_mm"}
+    )
+    settings = cfg.model_dump(mode="json", by_alias=True, exclude=unused)
+    return " ".join(f"{key}={value}" for key, value in {"pipeline-version": PIPELINE_VERSION, **settings}.items())
+
+
+def keyed_name(site_key: bytes, name: str) -> str:
+    """32 hex digits of HMAC-SHA256: the same for the same name at one site, and not to be guessed without its key."""
+    return hmac.new(site_key, name.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def prepare_case(
+    volume: Volume, nodules: Sequence[Nodule], cfg: PrepareConfig, *, site_key: bytes, device: torch.device
+) -> Case:
+    """The case of a volume; what is odd about it goes to the log. See ``prepare_with_remarks``."""
+    case, remarks = prepare_with_remarks(volume, nodules, cfg, site_key=site_key, device=device)
+    for remark in remarks:
+        logger.warning("case %s: %s: %s", case.case_id, remark.code, remark.sentence)
+    return case
+
+
+def prepare_with_remarks(
+    volume: Volume, nodules: Sequence[Nodule], cfg: PrepareConfig, *, site_key: bytes, device: torch.device
+) -> tuple[Case, tuple[LeftOut, ...]]:
+    """The case of a volume, and what is odd about it, in words without names.
+
+    The array lies in the case's memory layout on the CPU whatever the device. Nodules off the case's grid are left out
+    with a remark; those outside of the lung mask stay, with a remark.
+    """
+    # ORDER: clip before resampling, else metal and padding ring into the tissue beside them. Not yet to the window:
+    # averaging clipped bone would darken every edge of a rib.
+    low, high = min(SCANNER_HU[0], cfg.hu_min), max(SCANNER_HU[1], cfg.hu_max)
+    voxels_DHW = torch.from_numpy(np.clip(volume.voxels_DHW, low, high))
+    lungs = find_lungs(voxels_DHW, volume.geometry)
+    target = _target(volume.geometry, lungs, cfg)
+    hu_DHW = resample(
+        voxels_DHW, volume.geometry, target, interpolation=cfg.interpolation, antialias=cfg.antialias, device=device
+    )
+    lung_DHW = lungs.mask_on(target, device)
+    on_grid, nodule_rows = place_nodules(nodules, target, lung_DHW)
+    case = Case(
+        case_id=keyed_name(site_key, volume.series_uid),
+        patient_key=keyed_name(site_key, volume.patient_id or volume.series_uid),
+        image_DHW=hu_DHW.clamp_(cfg.hu_min, cfg.hu_max).round_().to(torch.int16).cpu().numpy(),
+        lung_DHW=lung_DHW,
+        geometry=target,
+        nodules=on_grid,
+        manufacturer=volume.acquisition.manufacturer,
+        kernel=volume.acquisition.kernel,
+        slice_thickness_mm=volume.acquisition.slice_thickness_mm,
+        synthetic=volume.acquisition.synthetic,
+    )
+    return case, (*_volume_rows(volume, lungs), *nodule_rows)
+
+
+def place_nodules(
+    nodules: Sequence[Nodule], grid: Geometry, lung_DHW: npt.NDArray[np.bool_]
+) -> tuple[tuple[Nodule, ...], tuple[LeftOut, ...]]:
+    """The nodules with their centre on the grid, and rows on those off the grid or outside of the lungs."""
+    if not nodules:
+        return (), ()
+    index_N3 = grid.world_to_index([nodule.center_mm for nodule in nodules])
+    on_grid_N = grid.contains(index_N3)
+    inside = lung_DHW[tuple(np.rint(index_N3[on_grid_N]).astype(int).clip(0, np.asarray(grid.shape_DHW) - 1).T)]
+    rows = []
+    if off := int(np.count_nonzero(~on_grid_N)):
+        sentence = f"{off} of {len(nodules)} nodules lie outside of the prepared grid and are not in the case."
+        rows.append(
+            _remark("NODULE_OFF_GRID", sentence, "Raise prepare.lung-margin-mm, or check the annotations' coordinates.")
+        )
+    if outside := int(np.count_nonzero(~inside)):
+        sentence = (
+            f"{outside} of {len(nodules)} nodules have their centre outside of the lung mask; they stay in the case."
+        )
+        rows.append(_remark("NODULE_OUTSIDE_LUNG", sentence, "Check the annotations' coordinates."))
+    return tuple(nodule for nodule, on_grid in zip(nodules, on_grid_N, strict=True) if on_grid), tuple(rows)
+
+
+def _target(source: Geometry, lungs: Lungs, cfg: PrepareConfig) -> Geometry:
+    """The case's grid; a crop takes whole voxels of the uncropped one, so both have the same values."""
+    if cfg.cube:
+        return cube_target(source, cfg.cube)
+    whole = isotropic_target(source, cfg.spacing_mm)
+    return crop(whole, lungs.box_on(whole, cfg.lung_margin_mm)) if cfg.lung_crop and lungs.found else whole
+
+
+def _volume_rows(volume: Volume, lungs: Lungs) -> list[LeftOut]:
+    rows = []
+    if not lungs.found:
+        sentence = (
+            f"{lungs.volume_l:.2f} litres of air inside the body, expected {PLAUSIBLE_L[0]} to {PLAUSIBLE_L[1]}; "
+            "the mask is the whole body and nothing is cropped."
+        )
+        rows.append(_remark("LUNGS_NOT_FOUND", sentence, "Look at the series; leave it out when it shows no chest."))
+    if not volume.patient_id:
+        sentence = "The series names no patient; it counts as a patient of its own."
+        rows.append(
+            _remark("PATIENT_UNKNOWN", sentence, "Export with pseudonyms, else one patient may train and test.")
+        )
+    return rows
+
+
+def _remark(code: str, sentence: str, remedy: str) -> LeftOut:
+    """A row on a case that is not left out: no file of it is."""
+    return LeftOut(what="", code=code, sentence=sentence, remedy=remedy, num_files=0)

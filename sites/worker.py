@@ -1,0 +1,186 @@
+"""What a site does: say who it is, prepare, train, evaluate. Nothing here knows the wire."""
+
+# N examples
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import nn
+
+from fedlung.config import RunConfig
+from fedlung.errors import DataError, ProtocolError
+from fedlung.evaluation.scores import MODEL
+from fedlung.evaluation.statistics import ScoreStatistics, score_statistics, size_logits
+from fedlung.model.losses import class_weights, focal_loss
+from fedlung.model.networks import build_model
+from fedlung.model.predict import predict_logits
+from fedlung.patches.archive import PatchArchive
+from fedlung.patches.dataset import ExampleSet
+from fedlung.patches.examples import SiteExamples, site_examples
+from fedlung.preprocess.case import Case
+from fedlung.protocol import (
+    EvaluateReply,
+    EvaluateTask,
+    PrepareTask,
+    SiteCard,
+    SiteLedger,
+    SplitCounts,
+    State,
+    TrainReply,
+    TrainTask,
+)
+from fedlung.seeding import derive
+from fedlung.training.loop import train_round
+from sites.data import data_fingerprint, load_data, prepare_data
+from sites.profile import SiteProfile
+
+SIZE = "size"  # the baseline that knows a nodule's diameter and nothing else
+REPORTED_PACKAGES = ("fedlung", "torch", "flwr", "numpy", "simpleitk")
+
+logger = logging.getLogger(__name__)
+
+
+class SiteWorker:
+    """One site in one run. Whether it is held out follows from the run's configuration and the site's own name."""
+
+    def __init__(self, profile: SiteProfile, config: RunConfig) -> None:
+        self.profile = profile
+        self.config = config
+        self.is_held_out = profile.name in config.federation.held_out_names
+        self._examples: SiteExamples | None = None
+
+    @property
+    def examples(self) -> SiteExamples:
+        """The site's examples, from what was prepared before."""
+        if self._examples is None:
+            self._examples = self._divided(load_data(self.profile, self.config))
+        return self._examples
+
+    def card(self) -> SiteCard:
+        """Who this is."""
+        device = self.profile.torch_device
+        packages = {name: version(name) for name in REPORTED_PACKAGES}
+        return SiteCard(
+            site=self.profile.name,
+            synthetic=self.profile.synthetic,
+            source=self.profile.source,
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            versions={"python": platform.python_version()} | packages,
+            num_simulated=self.profile.num_simulated,
+        )
+
+    def prepare(self, task: PrepareTask) -> SiteLedger:
+        """Make the cases, divide the patients, and say how much there is of what. Raises FedlungError."""
+        if task.held_out != self.is_held_out:
+            text = "the server and the run's configuration disagree on who is held out"
+            raise ProtocolError(text, public=text)
+        started = time.monotonic()
+        holdings = prepare_data(self.profile, self.config, progress=_log_progress)
+        data = load_data(self.profile, self.config)
+        self._examples = self._divided(data)
+        synthetic = data.synthetic if isinstance(data, PatchArchive) else any(case.synthetic for case in data)
+        return SiteLedger(
+            site=self.profile.name,
+            num_declared=holdings.num_declared,
+            num_readable=holdings.num_readable,
+            num_prepared=holdings.num_prepared,
+            left_out={**holdings.left_out, **self._examples.left_out},
+            splits={name: SplitCounts(*size) for name, size in self._examples.sizes().items()},
+            data_fingerprint=data_fingerprint(data, self.profile.site_key()),
+            seconds=time.monotonic() - started,
+            synthetic=self.profile.synthetic or synthetic,
+        )
+
+    def train(self, task: TrainTask, state: State) -> tuple[TrainReply, State]:
+        """One round of local training from ``state``. Raises ProtocolError at a held-out site: it never trains."""
+        if self.is_held_out:
+            text = "a held-out site does not train"
+            raise ProtocolError(text, public=text)
+        model = self._model(state)
+        outcome = train_round(
+            model,
+            self.examples.training(task.server_round),
+            self.config,
+            server_round=task.server_round,
+            site=self.profile.name,
+            learning_rate=task.learning_rate,
+            weights=class_weights(task.num_negative, task.num_positive, self.config.loss),
+            proximal_mu=task.proximal_mu,
+            device=self.profile.torch_device,
+        )
+        reply = TrainReply(
+            site=self.profile.name,
+            server_round=task.server_round,
+            num_examples=outcome.num_examples,
+            num_steps=outcome.num_steps,
+            loss=outcome.loss,
+            seconds=outcome.seconds,
+        )
+        return reply, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+
+    def evaluate(self, task: EvaluateTask, state: State) -> EvaluateReply:
+        """The statistics of one split's scores. Raises DataError where the split has no example."""
+        started = time.monotonic()
+        examples = self.examples.fixed(task.split)
+        if not len(examples):
+            text = f"the site has no example in split {task.split}"
+            raise DataError(text, public=text)
+        logits_N = predict_logits(
+            self._model(state),
+            examples,
+            batch_size=self.config.optimizer.batch_size,
+            device=self.profile.torch_device,
+            precision=self.config.optimizer.precision,
+        )
+        return EvaluateReply(
+            site=self.profile.name,
+            server_round=task.server_round,
+            split=task.split,
+            loss=self._loss(logits_N, examples),
+            scores={name: self._statistics(scores_N, examples, task) for name, scores_N in _scores(logits_N, examples)},
+            seconds=time.monotonic() - started,
+        )
+
+    def _divided(self, data: Sequence[Case] | PatchArchive) -> SiteExamples:
+        return site_examples(data, self.config, site=self.profile.name, held_out=self.is_held_out)
+
+    def _model(self, state: State) -> nn.Module:
+        model = build_model(self.config.model, self.config.seed)
+        try:
+            model.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
+        except RuntimeError as error:
+            text = "the weights that came are not those of the configured model"
+            raise ProtocolError(f"{text}: {error}", public=text) from error
+        return model
+
+    def _loss(self, logits_N: np.ndarray, examples: ExampleSet) -> float:
+        """Focal loss without class weights, so that it means the same at every site."""
+        logits, labels = torch.from_numpy(logits_N), torch.from_numpy(examples.labels_N)
+        return float(focal_loss(logits, labels, gamma=self.config.loss.gamma, weights=(1.0, 1.0)))
+
+    def _statistics(self, scores_N: np.ndarray, examples: ExampleSet, task: EvaluateTask) -> ScoreStatistics:
+        # The same stream for every score, so that a replicate of the baseline weighs patients as the model's does.
+        rng = derive(self.profile.bootstrap_seed(self.config.seed), task.split)
+        return score_statistics(
+            scores_N, examples.labels_N, examples.patients_N, num_replicates=task.num_replicates, rng=rng
+        )
+
+
+def _scores(logits_N: np.ndarray, examples: ExampleSet) -> list[tuple[str, np.ndarray]]:
+    """The model's scores, and the size baseline's where every example has a diameter."""
+    diameter_mm_N = examples.diameter_mm_N
+    if not (np.isfinite(diameter_mm_N) & (diameter_mm_N > 0)).all():
+        return [(MODEL, logits_N)]
+    return [(MODEL, logits_N), (SIZE, size_logits(diameter_mm_N.astype(np.float64)))]
+
+
+def _log_progress(num_done: int, num_series: int) -> None:
+    if num_done % 10 == 0 or num_done == num_series:
+        logger.info("prepared %d of %d series", num_done, num_series)

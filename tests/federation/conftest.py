@@ -1,0 +1,227 @@
+"""A whole federation in one process: Flower's apps as they are, over a grid without sockets, and small sites to run.
+
+The sites read a patch archive of random cubes, the positive ones with a bright ball in the middle: the quickest way
+through all of the real code.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedlung.config import RunConfig
+from fedlung.patches.archive import PatchArchive
+from fedlung.training.checkpoint import load_checkpoint
+from server.app import app as server_app
+from sites.app import app as client_app
+
+ClientCall = Callable[[Message, Context], Message]
+
+RUN_ID = 7
+EDGE = 16
+SITES = ("Alpha", "Beta", "Gamma", "Delta")
+QUICK = {
+    "task.name": "malignancy",
+    "patches.size": EDGE,
+    "augment.enabled": False,
+    "model.width": 4,
+    "model.stem": "quarter",
+    "optimizer.batch-size": 16,
+    "federation.sites": ",".join(SITES),
+    "federation.held-out": "Delta",
+    "federation.rounds": 2,
+    "federation.roll-call-timeout-s": 0.3,
+    "federation.prepare-timeout-s": 0.3,
+    "federation.round-timeout-s": 0.3,
+    "evaluate.replicates": 20,
+}
+
+
+@dataclass
+class LocalGrid(Grid):
+    """Nodes that answer when asked. An exception of a ClientApp becomes an error reply, as in Flower's runtimes.
+
+    ``between`` may change or drop a node's answer, ``shuffled`` gives answers in another order.
+    """
+
+    node_configs: Mapping[int, Mapping[str, Any]]
+    run_config: Mapping[str, Any]
+    client: ClientCall = client_app
+    between: Callable[[int, Message], Message | None] = lambda node_id, reply: reply
+    shuffled: random.Random | None = None
+    sent: list[Message] = field(default_factory=list)
+    answered: list[Message] = field(default_factory=list)
+    registered: Mapping[int, str] = field(default_factory=dict)
+    replies: dict[str, Message] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.contexts = {
+            node_id: Context(RUN_ID, node_id, dict(config), RecordDict(), dict(self.run_config))
+            for node_id, config in self.node_configs.items()
+        }
+
+    @property
+    def run(self) -> Run:
+        return Run.create_empty(RUN_ID)
+
+    def set_run(self, run: Run) -> None:
+        raise AssertionError("the run is set")
+
+    def create_message(self, *args: Any, **kwargs: Any) -> Message:
+        raise AssertionError("deprecated by Flower")
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(self.node_configs)
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        return [NodeInfo(node_id=node_id, name=self.registered.get(node_id)) for node_id in self.node_configs]
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        pushed = list(messages)
+        for message in pushed:
+            message.metadata.__dict__["_message_id"] = f"message-{len(self.sent)}"
+            self.sent.append(message)
+            reply = self.between(message.metadata.dst_node_id, self._answer(message))
+            if reply is not None:
+                self.answered.append(reply)
+                self.replies[message.metadata.message_id] = reply
+        return [message.metadata.message_id for message in pushed]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        pulled = [self.replies.pop(message_id) for message_id in message_ids if message_id in self.replies]
+        if self.shuffled is not None:
+            self.shuffled.shuffle(pulled)
+        return pulled
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        return self.pull_messages(self.push_messages(messages))
+
+    def _answer(self, message: Message) -> Message:
+        try:
+            return self.client(message, self.contexts[message.metadata.dst_node_id])
+        except Exception as error:  # noqa: BLE001 - as flwr.supernode.runtime.run_clientapp does
+            return Message(Error(2, f"{type(error)}:<'{error}'>"), reply_to=message)
+
+
+@dataclass
+class Federation:
+    """Small sites on disk, and runs of them."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def write(self, archive: PatchArchive, sites: Iterable[str] = SITES) -> None:
+        """A federation folder of these sites, all with the same archive."""
+        archive.save(self.folder / "archive.npz")
+        for site in sites:
+            (self.folder / site).mkdir(exist_ok=True)
+            profile = f'name = "{site}"\narchive = "../archive.npz"\ndevice = "cpu"\nsynthetic = true\n'
+            (self.folder / site / "site.toml").write_text(profile, encoding="utf-8")
+        self.monkeypatch.setenv("FEDLUNG_SITES", str(self.folder))
+
+    def grid(self, nodes: Iterable[int] = range(len(SITES)), **knobs: Any) -> LocalGrid:
+        """A grid whose nodes are these partitions."""
+        config = {**RunConfig().to_run_config(), **QUICK, "folder": str(self.folder / "runs"), **knobs}
+        nodes = list(nodes)
+        return LocalGrid(
+            {1000 + i: {"partition-id": i, "num-partitions": len(nodes)} for i in nodes}, run_config=config
+        )
+
+    def run(self, grid: LocalGrid, name: str = "run") -> RunFolder:
+        """One whole run through the ServerApp."""
+        run_config = {**grid.run_config, "name": name}
+        for context in grid.contexts.values():
+            context.run_config = run_config
+        server_app(grid, Context(RUN_ID, 0, {}, RecordDict(), run_config))
+        return self.opened(name)
+
+    def opened(self, name: str) -> RunFolder:
+        """The folder of a run that has ended, well or not."""
+        return RunFolder(self.folder / "runs" / name)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a run left behind."""
+
+    path: Path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return json.loads((self.path / "report.json").read_text(encoding="utf-8"))
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The report without clock times."""
+        return {key: value for key, value in self.report.items() if key != "timings"}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = (self.path / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    def weights(self, server_round: int) -> dict[str, bytes]:
+        """The global weights after a round, to the last bit."""
+        path = self.path / "checkpoints" / f"round-{server_round:04d}.safetensors"
+        return {name: tensor.numpy().tobytes() for name, tensor in load_checkpoint(path).state.items()}
+
+    def site(self, name: str) -> dict[str, Any]:
+        """A site's row of the report."""
+        return next(row for row in self.report["sites"] if row["name"] == name)
+
+
+def make_archive(sites: Iterable[str] = SITES, *, num_patients: int = 12, seed: int = 0) -> PatchArchive:
+    """Two cubes of noise for each patient; every other patient's have a bright ball in the middle."""
+    rng = np.random.default_rng(seed)
+    site_N = np.repeat(list(sites), 2 * num_patients)
+    patient_N = np.array([f"{site}-{index // 2}" for index, site in enumerate(site_N)])
+    label_N = np.array([index // 2 % 2 for index in range(len(site_N))], dtype=np.int64)
+    axes = np.meshgrid(*[np.arange(EDGE) - (EDGE - 1) / 2] * 3, indexing="ij")
+    ball_DHW = sum(axis**2 for axis in axes) < 16.0
+    cubes_NDHW = rng.integers(0, 80, size=(len(site_N), EDGE, EDGE, EDGE), dtype=np.uint8)
+    cubes_NDHW[label_N == 1] += (ball_DHW * 120).astype(np.uint8)
+    return PatchArchive(
+        cubes_NDHW=cubes_NDHW,
+        site_N=site_N,
+        patient_N=patient_N,
+        label_N=label_N,
+        malignancy_N=np.where(label_N == 1, 4.5, 1.5).astype(np.float32),
+        readers_N=np.full(len(site_N), 4, dtype=np.int64),
+        diameter_mm_N=(6.0 + 4.0 * label_N + rng.normal(0, 2.0, len(site_N)).clip(-4, 4)).astype(np.float32),
+        split_N=np.full(len(site_N), ""),
+        spacing_mm=1.0,
+        source="random cubes for tests",
+        synthetic=True,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _task_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower makes no message outside of a task of its own."""
+    for name in ("task_id", "run_id", "node_id"):
+        monkeypatch.setattr(TaskIdentity, f"_{name}", 1)
+
+
+@pytest.fixture
+def archive() -> Callable[..., PatchArchive]:
+    """Makes an archive of small sites."""
+    return make_archive
+
+
+@pytest.fixture
+def federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Federation:
+    """A federation of four small sites, the last of them held out."""
+    small = Federation(tmp_path, monkeypatch)
+    small.write(make_archive())
+    return small

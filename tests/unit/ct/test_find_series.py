@@ -1,0 +1,170 @@
+"""What a folder holds: by headers, never by names; whatever is not used is a row."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import MediaStorageDirectoryStorage
+
+from fedlung.ct import find_series
+
+Write = Callable[..., Path]
+
+
+def codes(left_out: list) -> dict[str, int]:
+    return {row.code: row.num_files for row in left_out}
+
+
+def test_slices_ascend_along_the_normal_whatever_the_files_are_called(ct: Write) -> None:
+    (series,), left_out = find_series(ct(num_slices=5))
+    assert left_out == []
+    assert series.positions_mm == pytest.approx([-30.0, -27.5, -25.0, -22.5, -20.0])
+    assert [path.name for path in series.files] == ["1-005", "1-004", "1-003", "1-002", "1-001"]
+    assert (series.patient_id, series.manufacturer, series.scanner_model) == ("P1", "Maker", "Model")
+    assert series.num_files == 5
+
+
+def test_two_series_in_one_folder_are_told_apart_by_their_uid(ct: Write) -> None:
+    ct(series="2", num_slices=4)
+    found, left_out = find_series(ct(series="1", num_slices=6))
+    assert [series.num_files for series in found] == [6, 4]
+    assert [series.series_uid for series in found] == sorted(series.series_uid for series in found)
+    assert left_out == []
+
+
+def test_a_series_is_found_across_sub_folders(ct: Write, tmp_path: Path) -> None:
+    ct("a/b", skip={0, 2, 4, 6})
+    ct("c", skip={1, 3, 5})
+    (series,), _ = find_series(tmp_path)
+    assert series.num_files == 7
+
+
+def test_a_localizer_under_the_same_uid_is_left_out_alone(ct: Write) -> None:
+    def scout_last(dataset: Dataset, number: int) -> None:
+        if number == 6:
+            dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+
+    (series,), left_out = find_series(ct(edit=scout_last))
+    assert series.num_files == 6
+    assert codes(left_out) == {"LOCALIZER": 1}
+
+
+def test_what_is_no_ct_image_is_counted_by_folder_and_reason(ct: Write) -> None:
+    folder = ct()
+    ct(series="3", edit=lambda dataset, number: setattr(dataset, "Modality", "MR"))
+    (folder / "notes.txt").write_text("not DICOM")
+    (folder / ".DS_Store").write_bytes(b"")
+    (series,), left_out = find_series(folder)
+    assert series.num_files == 7
+    assert codes(left_out) == {"NOT_CT": 7, "NOT_DICOM": 2}
+    assert all(row.what == str(folder) and row.remedy for row in left_out)
+
+
+def test_a_dicomdir_is_an_index_and_no_slice(ct: Write) -> None:
+    def index_first(dataset: Dataset, number: int) -> None:
+        if number == 0:
+            dataset.SOPClassUID = MediaStorageDirectoryStorage
+
+    (series,), left_out = find_series(ct(edit=index_first))
+    assert series.num_files == 6
+    assert codes(left_out) == {"DICOMDIR": 1}
+
+
+def test_broken_links_pipes_and_sockets_do_not_stop_the_walk(ct: Write, tmp_path: Path, monkeypatch) -> None:
+    folder = ct("scan")
+    (folder / "0-broken").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "0-pipe")
+    monkeypatch.chdir(folder)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("0-socket")
+        (series,), left_out = find_series(tmp_path)
+    assert series.num_files == 7
+    assert codes(left_out) == {"NOT_A_FILE": 3}
+
+
+def test_a_circle_of_links_is_walked_once(ct: Write) -> None:
+    folder = ct()
+    (folder / "again").symlink_to(folder, target_is_directory=True)
+    (folder / "self").symlink_to(folder / "self")
+    (series,), left_out = find_series(folder)
+    assert series.num_files == 7
+    assert codes(left_out) == {"NOT_A_FILE": 1}
+
+
+def test_names_that_are_not_utf8_are_read_and_printable(ct: Write) -> None:
+    folder = ct()
+    (folder / "1-001").rename(folder / os.fsdecode(b"\xff\xfe"))
+    (folder / os.fsdecode(b"\xe9.txt")).write_text("no DICOM")
+    (series,), (row,) = find_series(folder)
+    assert series.num_files == 7
+    assert row.sentence.encode("utf-8") == b"\\xe9.txt: not a DICOM file."
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_a_row(ct: Write) -> None:
+    folder = ct()
+    (folder / "1-001").chmod(0)
+    (series,), left_out = find_series(folder)
+    assert series.num_files == 6
+    assert codes(left_out) == {"UNREADABLE": 1}
+
+
+@pytest.mark.parametrize("keep_bytes", [140, 200, 400])
+def test_a_file_cut_off_in_its_header_is_a_row_and_its_slice_is_missed(ct: Write, keep_bytes: int) -> None:
+    folder = ct()
+    path = folder / "1-004"
+    path.write_bytes(path.read_bytes()[:keep_bytes])
+    found, left_out = find_series(folder)
+    assert found == []
+    assert "NONUNIFORM_OR_MISSING_SLICES" in codes(left_out)
+    assert sum(row.num_files for row in left_out) == 7
+
+
+def test_a_file_cut_off_in_its_pixels_condemns_the_series(ct: Write) -> None:
+    folder = ct()
+    path = folder / "1-004"
+    path.write_bytes(path.read_bytes()[:-2])
+    found, (row,) = find_series(folder)
+    assert found == []
+    assert (row.code, row.num_files) == ("PIXELDATA_SHORT", 7)
+    assert row.sentence == "1 of 7 files end before their image does."
+
+
+def test_missing_slices_are_told_with_the_gap_and_what_was_expected(ct: Write) -> None:
+    _, (row,) = find_series(ct(num_slices=20, skip={8, 9}))
+    assert row.code == "NONUNIFORM_OR_MISSING_SLICES"
+    assert row.sentence == "2 missing slices (a gap of 7.5 mm, expected 2.5 mm)."
+    assert row.what.endswith("20.1")
+    assert row.num_files == 18
+
+
+def test_progress_counts_every_file(ct: Write) -> None:
+    told: list[tuple[int, int]] = []
+    find_series(ct(num_slices=4), progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_folder_that_does_not_exist_is_an_error_and_not_an_empty_result(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError):
+        find_series(tmp_path / "nowhere")
+
+
+def test_headers_of_another_character_set_keep_the_patient(ct: Write) -> None:
+    def german(dataset: Dataset, number: int) -> None:
+        dataset.SpecificCharacterSet, dataset.PatientID = "ISO_IR 192", "Müller-1"
+
+    (series,), _ = find_series(ct(edit=german))
+    assert series.patient_id == "Müller-1"
+
+
+def test_positions_are_measured_along_an_oblique_normal(ct: Write) -> None:
+    tilt = np.deg2rad(20.0)
+    folder = ct(orientation=(1.0, 0.0, 0.0, 0.0, float(np.cos(tilt)), float(np.sin(tilt))), num_slices=5)
+    (series,), _ = find_series(folder)
+    assert np.diff(series.positions_mm) == pytest.approx(np.full(4, 2.5))

@@ -1,0 +1,114 @@
+"""A small run as the server would have judged it: four sites, one held out, one without negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedlung.config import RunConfig
+from fedlung.evaluation.judgement import Absence, Judgement
+from fedlung.evaluation.statistics import ScoreStatistics, score_statistics, size_logits
+from fedlung.protocol import EvaluateReply, SiteCard, SiteLedger, SplitCounts, TrainReply
+from server.generalization import Evidence, RoundReplies, judge, select_round
+from server.rundir import RunDir
+
+PATIENTS = {"GE": 60, "Philips": 14, "SIEMENS": 25, "TOSHIBA": 18}
+
+
+def scores(site: str, num_patients: int, shift: float, *, replicates: int) -> dict[str, ScoreStatistics]:
+    """Four examples a patient; scores of the classes ``shift`` apart. Philips has positives only."""
+    rng = np.random.default_rng(sum(site.encode()) + round(100 * shift))
+    patients_N = np.repeat(np.arange(num_patients), 4)
+    labels_N = np.ones(len(patients_N), int) if site == "Philips" else rng.integers(0, 2, len(patients_N))
+    logits_N = rng.normal((labels_N - 0.5) * shift, 1.0)
+    diameters = np.exp(rng.normal(2.0 + 0.6 * labels_N, 0.4))
+    return {
+        name: score_statistics(values, labels_N, patients_N, num_replicates=replicates, rng=np.random.default_rng(7))
+        for name, values in (("model", logits_N), ("size", size_logits(diameters)))
+    }
+
+
+def reply(site: str, server_round: int, split: str, *, shift: float, replicates: int = 0) -> EvaluateReply:
+    return EvaluateReply(
+        site=site,
+        server_round=server_round,
+        split=split,
+        loss=0.7 - 0.1 * shift,
+        seconds=1.5,
+        scores=scores(site, PATIENTS.get(site, 20), shift, replicates=replicates),
+    )
+
+
+def evidence(config: RunConfig, *, synthetic: bool = True) -> Evidence:
+    held_out = config.federation.held_out_names
+    sources = [site for site in config.federation.site_names if site not in held_out]
+    rounds = [
+        RoundReplies(
+            server_round=number,
+            learning_rate=1e-3 / number,
+            training={site: TrainReply(site, number, 40, 5, 0.7 / number, 12.3) for site in sources},
+            weights={site: 1.0 / len(sources) for site in sources},
+            validation={site: reply(site, number, "validation", shift=2.6 * share) for site in sources},
+            held_out={site: reply(site, number, "test", shift=2.2 * share) for site in held_out},
+        )
+        for number, share in ((number, number / (number + 1.5)) for number in range(1, config.federation.rounds + 1))
+    ]
+    names = config.federation.site_names
+    return Evidence(
+        cards={site: SiteCard(site, synthetic, "dicom", "cpu", {"torch": "2.13.0"}) for site in names},
+        ledgers={site: ledger(site, synthetic=synthetic) for site in names},
+        rounds=rounds,
+        tests={site: reply(site, 5, "test", shift=1.9, replicates=config.evaluate.replicates) for site in names},
+        absences=(Absence(site="SIEMENS", stage="round 3", reason="no answer in time"),),
+        run="nodule-20260102-030405",
+        started="2026-01-02T03:04:05+00:00",
+        finished="2026-01-02T03:09:00+00:00",
+    )
+
+
+def ledger(site: str, *, synthetic: bool) -> SiteLedger:
+    patients = PATIENTS.get(site, 20)
+    return SiteLedger(
+        site=site,
+        num_declared=patients + 3,
+        num_readable=patients + 1,
+        num_prepared=patients,
+        left_out={"missing-slices": 2, "no-lungs": 1},
+        splits={"train": SplitCounts(12, 30, 45), "validation": SplitCounts(4, 8, 12), "test": SplitCounts(6, 10, 15)},
+        data_fingerprint="0123456789abcdef",
+        seconds=33.0,
+        synthetic=synthetic,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_judgement() -> Callable[..., Judgement]:
+    """``make_judgement(sites=..., held_out=..., synthetic=...)``."""
+
+    def made(
+        *, sites: str = "GE,Philips,SIEMENS,TOSHIBA", held_out: str = "TOSHIBA", synthetic: bool = True
+    ) -> Judgement:
+        settings = {"federation.sites": sites, "federation.held-out": held_out, "evaluate.replicates": 200}
+        config = RunConfig.from_run_config(settings)
+        found = evidence(config, synthetic=synthetic)
+        return judge(config, found, select_round(found.rounds, config.evaluate.select))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def judgement(make_judgement: Callable[..., Judgement]) -> Judgement:
+    return make_judgement()
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, judgement: Judgement) -> Path:
+    """A run folder as a finished run leaves it."""
+    run = RunDir.create(tmp_path, "a-run", RunConfig())
+    run.append("run-started", fedlung="0.1.0")
+    run.append("judged", judgement=judgement.model_dump(mode="json"))
+    run.append("finished")
+    return run.folder

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import shutil
+import threading
+import weakref
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedlung.config import PrepareConfig
+from fedlung.ct.annotations import AnnotationSource
+from fedlung.ct.nodule import Nodule
+from fedlung.errors import AnnotationError, DataError, SeriesError, StoreError
+from fedlung.preprocess import pipeline
+from fedlung.preprocess.prepare import keyed_name, store_fingerprint
+from fedlung.preprocess.store import CaseStore
+
+CFG = PrepareConfig(spacing_mm=8.0)
+KEY = b"a site's own key"
+NODULE = Nodule((85.0, 0.0, 0.0), 9.0, 4, 4.5, 5.0)
+SERIES = ("1.2.3.1", "1.2.3.2", "1.2.3.3")
+
+
+@pytest.fixture
+def dicom(dicom_template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(dicom_template, tmp_path / "PLANTED^PATH"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CaseStore:
+    return CaseStore.open(tmp_path / "store", store_fingerprint(CFG))
+
+
+def run(folder: Path, store: CaseStore, nodules=None, **options) -> pipeline.PrepareLedger:
+    source = AnnotationSource({"1.2.3.1": (NODULE,)} if nodules is None else nodules)
+    return pipeline.prepare_series(folder, source, CFG, store, site_key=KEY, device=torch.device("cpu"), **options)
+
+
+def codes(ledger: pipeline.PrepareLedger) -> list[tuple[str, str]]:
+    return [(row.code, row.what) for row in ledger.left_out]
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, series_uid: str, error: Exception) -> None:
+    """Reading one series fails."""
+    real = pipeline.read_series
+
+    def read(series):
+        if series.series_uid == series_uid:
+            raise error
+        return real(series)
+
+    monkeypatch.setattr(pipeline, "read_series", read)
+
+
+def test_every_series_of_a_folder_becomes_a_case(dicom: Path, store: CaseStore) -> None:
+    told: list[tuple[int, int]] = []
+    ledger = run(dicom, store, progress=lambda done, total: told.append((done, total)))
+    assert codes(ledger) == []
+    assert (ledger.num_declared, ledger.num_readable, ledger.num_prepared) == (3, 3, 3)
+    assert ledger.case_ids == store.case_ids == tuple(sorted(keyed_name(KEY, uid) for uid in SERIES))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    cases = [store.load(keyed_name(KEY, uid)) for uid in SERIES]
+    assert cases[0].nodules == (NODULE,)
+    assert cases[0].patient_key == cases[1].patient_key != cases[2].patient_key
+    assert cases[0].manufacturer == "ACME"
+    assert cases[0].lung_DHW[tuple(np.rint(cases[0].nodule_centers_N3[0]).astype(int))]
+
+
+def test_a_second_run_reads_nothing_and_reports_the_same(dicom: Path, store: CaseStore, monkeypatch) -> None:
+    nodules = {"1.2.3.1": (NODULE, replace(NODULE, center_mm=(0.0, 0.0, 0.0))), "9.9": (NODULE,)}
+    first = run(dicom, store, nodules)
+    monkeypatch.setattr(pipeline, "read_series", lambda series: pytest.fail("read again"))
+    second = run(dicom, store, nodules)
+    assert replace(second, seconds=0.0, left_out=()) == replace(first, seconds=0.0, left_out=())
+    assert (
+        sorted(codes(second))
+        == sorted(codes(first))
+        == [
+            ("ANNOTATED_BUT_NOT_FOUND", "9.9"),
+            ("NODULE_OUTSIDE_LUNG", "1.2.3.1"),
+        ]
+    )
+
+
+def test_a_stopped_run_goes_on_where_it_was(dicom: Path, store: CaseStore, monkeypatch) -> None:
+    run(dicom, store, select=frozenset({"1.2.3.2"}))
+    read: list[str] = []
+    real = pipeline.read_series
+    monkeypatch.setattr(pipeline, "read_series", lambda series: (read.append(series.series_uid), real(series))[1])
+    assert run(dicom, store).num_prepared == 3
+    assert read == ["1.2.3.1", "1.2.3.3"]
+
+
+def test_a_corrected_annotation_reaches_a_stored_case_without_its_pixels(dicom, store, monkeypatch) -> None:
+    run(dicom, store)
+    monkeypatch.setattr(pipeline, "read_series", lambda series: pytest.fail("read again"))
+    moved = replace(NODULE, center_mm=(-85.0, 4.0, 8.0))
+    run(dicom, store, {"1.2.3.2": (moved,)})
+    assert store.load(keyed_name(KEY, "1.2.3.1")).nodules == ()
+    assert store.load(keyed_name(KEY, "1.2.3.2")).nodules == (moved,)
+
+
+def test_series_of_other_sites_are_neither_cases_nor_rows(dicom: Path, store: CaseStore) -> None:
+    ledger = run(dicom, store, select=frozenset({"1.2.3.3"}))
+    assert codes(ledger) == []
+    assert (ledger.num_declared, ledger.num_prepared) == (1, 1)
+    assert ledger.case_ids == (keyed_name(KEY, "1.2.3.3"),)
+
+
+def test_a_case_of_an_earlier_table_is_not_in_the_ledgers_cases(dicom: Path, store: CaseStore) -> None:
+    run(dicom, store)
+    assert run(dicom, store, select=frozenset({"1.2.3.3"})).case_ids == (keyed_name(KEY, "1.2.3.3"),)
+
+
+def test_what_is_declared_and_absent_is_a_row(dicom: Path, store: CaseStore) -> None:
+    ledger = run(dicom, store, {"8.8": (NODULE,), "7.7": (NODULE,)}, select=frozenset({"1.2.3.3", "9.9", "8.8"}))
+    assert codes(ledger) == [("SELECTED_BUT_NOT_FOUND", "8.8"), ("SELECTED_BUT_NOT_FOUND", "9.9")]
+    ledger = run(dicom, store, {"8.8": (NODULE,)})
+    assert codes(ledger) == [("ANNOTATED_BUT_NOT_FOUND", "8.8")]
+    assert (ledger.num_declared, ledger.num_readable) == (4, 3)
+
+
+def test_a_series_with_a_missing_slice_is_one_row_and_stops_nothing(dicom: Path, store: CaseStore) -> None:
+    (dicom / "s2" / "20.dcm").unlink()
+    ledger = run(dicom, store)
+    (row,) = ledger.left_out
+    assert row.what == "1.2.3.2"
+    assert (ledger.num_declared, ledger.num_readable, ledger.num_prepared) == (3, 2, 2)
+    assert [kept.code for kept in store.left_out] == [row.code]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SeriesError("PIXELDATA_SHORT", "torn", remedy="Copy it again."), "PIXELDATA_SHORT"),
+        (AnnotationError("no such series in LIDC"), "ANNOTATION_ERROR"),
+        (ZeroDivisionError("surprise"), "UNEXPECTED_ZeroDivisionError"),
+    ],
+)
+def test_an_error_on_one_study_is_a_row_and_stops_nothing(dicom, store, monkeypatch, caplog, error, code) -> None:
+    refuse(monkeypatch, "1.2.3.1", error)
+    ledger = run(dicom, store)
+    assert codes(ledger) == [(code, "1.2.3.1")]
+    assert (ledger.num_declared, ledger.num_readable, ledger.num_prepared) == (3, 2, 2)
+    assert str(error).partition(":")[0] in caplog.text
+    assert ("Traceback" in caplog.text) == code.startswith("UNEXPECTED")
+
+
+def test_a_full_disk_stops_the_run(dicom: Path, store: CaseStore, monkeypatch) -> None:
+    def full(*_, **__):
+        raise StoreError("cannot be written")
+
+    monkeypatch.setattr(CaseStore, "add", full)
+    with pytest.raises(StoreError, match="cannot be written"):
+        run(dicom, store)
+
+
+def test_two_volumes_are_held_at_most_and_the_next_is_read_meanwhile(dicom, store, monkeypatch) -> None:
+    alive: set[str] = set()
+    peak, threads = [], set()
+    real = pipeline.read_series
+
+    def read(series):
+        volume = real(series)
+        alive.add(series.series_uid)
+        weakref.finalize(volume, alive.discard, series.series_uid)
+        peak.append(len(alive))
+        threads.add(threading.current_thread().name)
+        return volume
+
+    monkeypatch.setattr(pipeline, "read_series", read)
+    run(dicom, store)
+    assert max(peak) <= 2
+    assert all(name.startswith("read-ahead") for name in threads)
+
+
+def test_a_store_of_another_configuration_is_refused(dicom: Path, tmp_path: Path) -> None:
+    other = CaseStore.open(tmp_path / "other", store_fingerprint(PrepareConfig(spacing_mm=4.0)))
+    with pytest.raises(StoreError, match="another configuration"):
+        run(dicom, other)
+
+
+def test_a_folder_that_does_not_exist_is_a_data_error_without_its_path(tmp_path: Path, store: CaseStore) -> None:
+    with pytest.raises(DataError) as refused:
+        run(tmp_path / "nowhere", store)
+    assert "nowhere" in str(refused.value)
+    assert "nowhere" not in refused.value.public
+
+
+def test_no_name_uid_or_path_is_in_any_byte_of_the_store(dicom: Path, store: CaseStore) -> None:
+    """The patients' and the folder's names are planted; UIDs are long enough here not to turn up by chance."""
+    (dicom / "s2" / "20.dcm").unlink()
+    (dicom / "PLANTED.txt").write_text("no DICOM")
+    run(dicom, store, {"1.2.3.1": (NODULE, replace(NODULE, center_mm=(900.0, 0.0, 0.0))), "1.2.3.99": (NODULE,)})
+    files = [path for path in store.folder.rglob("*") if path.is_file()]
+    assert len(files) == 2 + 2 * 3
+    for path in files:
+        content = path.read_bytes() + str(path.relative_to(store.folder)).encode()
+        for planted in (b"PLANTED", b"1.2.3.", b".dcm", b"PLANTED".hex().encode()):
+            assert planted not in content, (path, planted)

