@@ -82,7 +82,7 @@ class SplitConfig(Section):
 
 
 class AugmentConfig(Section):
-    """The seven training augmentations, each with its own probability. Ranges are symmetric where one number is given."""
+    """The seven training augmentations, each with its own probability; one number is a symmetric range."""
 
     enabled: bool = True
     rotation_probability: Probability = 0.5
@@ -163,8 +163,8 @@ class EvaluateConfig(Section):
 
     replicates: int = Field(1000, ge=0, le=10000, description="bootstrap replicates, by patient")
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
-    threshold: Literal["youden", "f1"] = Field("youden", description="what the frozen threshold maximises on validation")
-    select: Literal["auc", "loss"] = Field("auc", description="mean over source sites' validation that picks the round")
+    threshold: Literal["youden", "f1"] = Field("youden", description="what the threshold maximises on validation")
+    select: Literal["auc", "loss"] = Field("auc", description="of source validation, picks the round")
 
 
 class RunConfig(Section):
@@ -194,7 +194,7 @@ class RunConfig(Section):
         if self.task.name == "scan" and not self.prepare.cube:
             raise ValueError("task.name 'scan' wants the whole volume: set prepare.cube (the tutorial's is 128)")
         if self.task.name != "scan" and self.prepare.cube:
-            raise ValueError(f"prepare.cube is for task.name 'scan'; {self.task.name!r} cuts patches from isotropic cases")
+            raise ValueError(f"prepare.cube is for task.name 'scan'; {self.task.name!r} wants isotropic cases")
         return self
 
     @classmethod
@@ -249,4 +249,5 @@ def _collected(unknown: list[str], error: ValidationError | None) -> str:
         where = ".".join(_kebab(str(part)) for part in item["loc"]) or "run"
         found = "" if isinstance(item["input"], dict | RunConfig) else f", found {item['input']!r}"
         mistakes.append(f"{where}: {item['msg']}{found}")
-    return f"{len(mistakes)} mistake{'s' * (len(mistakes) != 1)} in the run's configuration:\n  " + "\n  ".join(mistakes)
+    plural = "s" * (len(mistakes) != 1)
+    return "\n  ".join([f"{len(mistakes)} mistake{plural} in the run's configuration:", *mistakes])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import fedlung
 from fedlung.config import RunConfig
 from fedlung.errors import DataError, ProtocolError
 from fedlung.evaluation.scores import MODEL
@@ -42,7 +43,7 @@ from sites.data import data_fingerprint, load_data, prepare_data
 from sites.profile import SiteProfile
 
 SIZE = "size"  # the baseline that knows a nodule's diameter and nothing else
-REPORTED_PACKAGES = ("fedlung", "torch", "flwr", "numpy", "simpleitk")
+REPORTED_PACKAGES = ("torch", "flwr", "numpy", "simpleitk")
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class SiteWorker:
             synthetic=self.profile.synthetic,
             source=self.profile.source,
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            versions={"python": platform.python_version()} | packages,
+            versions={"fedlung": fedlung.__version__, "python": platform.python_version()} | packages,
             num_simulated=self.profile.num_simulated,
         )
 
@@ -175,10 +176,9 @@ class SiteWorker:
 
 def _scores(logits_N: np.ndarray, examples: ExampleSet) -> list[tuple[str, np.ndarray]]:
     """The model's scores, and the size baseline's where every example has a diameter."""
-    diameter_mm_N = examples.diameter_mm_N
-    if not (np.isfinite(diameter_mm_N) & (diameter_mm_N > 0)).all():
+    if np.isnan(examples.diameter_mm_N).any():
         return [(MODEL, logits_N)]
-    return [(MODEL, logits_N), (SIZE, size_logits(diameter_mm_N.astype(np.float64)))]
+    return [(MODEL, logits_N), (SIZE, size_logits(examples.diameter_mm_N.astype(np.float64)))]
 
 
 def _log_progress(num_done: int, num_series: int) -> None:

@@ -112,9 +112,8 @@ def report(run: Annotated[Path, typer.Argument(help="a run's folder")]) -> None:
     """Render a run's report again from its lines, without training."""
     from fedlung.evaluation.report import render_report
 
-    written = render_report(run)
+    render_report(run)
     _print_outcome(run)
-    console.print(f"Report: {written}")
 
 
 @app.command()

@@ -166,16 +166,18 @@ def bin_of(logits_N: Floats) -> npt.NDArray[np.int64]:
 
 
 def size_logits(diameter_mm: Floats) -> Floats:
-    """Diameters as scores for the size-only baseline: 5 · ln(d / 10 mm), strictly increasing, 1 % of d to a bin.
+    """Diameters as scores for the size-only baseline: 5 · ln(d / 10 mm), increasing, 1 % of d to a bin.
 
-    1 mm to 110 mm lie inside the limits. Only the order has a meaning; it is no calibrated probability. Raises
-    DataError for a diameter that is not a positive number (background has none, and no size baseline).
+    1 mm to 110 mm lie inside the limits; a diameter of 0 (readers who agree on no voxel) is the smallest score. Only
+    the order has a meaning; it is no calibrated probability. Raises DataError for NaN or a negative diameter
+    (background has none, and no size baseline).
     """
-    if not (np.isfinite(diameter_mm).all() and (diameter_mm > 0).all()):
-        num_wrong = int((~(np.isfinite(diameter_mm) & (diameter_mm > 0))).sum())
-        text = f"{num_wrong} of {len(diameter_mm)} diameters are no positive number; the size baseline needs them all"
+    diameter_mm = np.asarray(diameter_mm, dtype=np.float64)
+    wrong_N = ~(np.isfinite(diameter_mm) & (diameter_mm >= 0))
+    if wrong_N.any():
+        text = f"{wrong_N.sum()} of {len(diameter_mm)} diameters are no number of mm; the size baseline needs them all"
         raise DataError(text, public="size baseline: diameters are missing")
-    return 5.0 * np.log(np.asarray(diameter_mm, dtype=np.float64) / 10.0)
+    return 5.0 * np.log(np.maximum(diameter_mm, 10.0 * np.exp(-LOGIT_LIMIT / 5.0)) / 10.0)
 
 
 def _replicates(weights_RP: Integers, patient_of_N: Integers, cell_of_N: Integers) -> npt.NDArray[np.int32]:

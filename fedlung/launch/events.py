@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlung.errors import RunError
+from fedlung.evaluation.runrecord import EVENTS_FILE
 from fedlung.launch.flower import Submission, SuperLink, end_of
 
 Event = dict[str, Any]
@@ -37,7 +38,7 @@ class EventReader:
 
 def follow(superlink: SuperLink, submission: Submission, run: Path, on_event: OnEvent | None) -> None:
     """Pass on the events of a run until it has finished. Raises RunError when it failed or ended without a word."""
-    reader = EventReader(run / "rounds.jsonl")
+    reader = EventReader(run / EVENTS_FILE)
     while True:
         # ORDER: ask whether it has ended before reading, else its last lines are missed.
         ended = submission.ended or not superlink.is_running

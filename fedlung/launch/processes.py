@@ -91,6 +91,9 @@ class Children:
         for signal_number, patience_s in ((signal.SIGTERM, 1.0), (signal.SIGKILL, self.grace_s)):
             seen |= self.family()
             self._signal_and_wait(seen, signal_number, patience_s)
+        for child in self.started:  # take their exit codes, else they stay as zombies
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(1.0)
 
     def _signal_and_wait(self, seen: set[Process], signal_number: int, patience_s: float) -> None:
         for one in self._alive(seen):
@@ -101,8 +104,6 @@ class Children:
             time.sleep(0.05)
 
     def _alive(self, seen: set[Process]) -> set[Process]:
-        for child in self.started:
-            child.poll()
         table = process_table()
         return {one for one in seen if one.pid in table and table[one.pid].birth == one.birth}
 
@@ -132,13 +133,14 @@ def is_marked(pid: int, mark: str) -> bool:
 def interruptible_once() -> Iterator[None]:
     """While inside, SIGTERM and SIGHUP raise KeyboardInterrupt as Ctrl-C does, so that ``finally`` blocks run.
 
-    A second signal is ignored: it would interrupt the cleaning up. In another thread than the main one, where no
-    handler can be set, nothing changes.
+    A second signal is ignored: it would interrupt the cleaning up. A signal that was ignored before (by nohup, say)
+    stays so. In another thread than the main one, where no handler can be set, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _interrupt) for number in INTERRUPTS}
+    heard = [number for number in INTERRUPTS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, _interrupt) for number in heard}
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from fedlung.config import RunConfig, Scalar
 from fedlung.errors import ConfigError
+from fedlung.evaluation.runrecord import CONFIG_FILE
 
 LOG = "flower.log"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Ray's sockets lie below its temporary folder, and the path of a socket has at most 107 characters (Linux).
 LONGEST_RAY_FOLDER = 37
 
@@ -37,10 +40,10 @@ def completed_config(names: Sequence[str], overrides: Mapping[str, Scalar]) -> R
 def run_folder(config: RunConfig, runs: Path, name: str = "") -> Path:
     """Where the run will be written (absolute). Raises ConfigError when a run is there already."""
     name = name or config.name or f"{config.task.name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"a run's name is made of letters, digits, '.', '_' and '-' (at most 100), not {name!r}.")
     run = runs.resolve() / name
-    if run.parent != runs.resolve():
-        raise ConfigError(f"a run's name is one folder's name, not {name!r}.")
-    if (run / "config.json").exists():
+    if (run / CONFIG_FILE).exists():
         raise ConfigError(f"{run} holds a run already; nothing is overwritten. Give another name, or move it away.")
     return run
 

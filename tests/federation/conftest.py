@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,16 @@ ClientCall = Callable[[Message, Context], Message]
 
 RUN_ID = 7
 EDGE = 16
-SITES = ("Alpha", "Beta", "Gamma", "Delta")
+SITES = ("Alpha", "Beta", "Gamma", "Omega")
 QUICK = {
     "task.name": "malignancy",
     "patches.size": EDGE,
     "augment.enabled": False,
     "model.width": 4,
     "model.stem": "quarter",
-    "optimizer.batch-size": 16,
+    "optimizer.batch-size": 8,
     "federation.sites": ",".join(SITES),
-    "federation.held-out": "Delta",
+    "federation.held-out": "Omega",
     "federation.rounds": 2,
     "federation.roll-call-timeout-s": 0.3,
     "federation.prepare-timeout-s": 0.3,
@@ -206,11 +206,13 @@ def make_archive(sites: Iterable[str] = SITES, *, num_patients: int = 12, seed: 
     )
 
 
-@pytest.fixture(autouse=True)
-def _task_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _task_identity() -> Iterator[None]:
     """Flower makes no message outside of a task of its own."""
-    for name in ("task_id", "run_id", "node_id"):
-        monkeypatch.setattr(TaskIdentity, f"_{name}", 1)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in ("task_id", "run_id", "node_id"):
+            monkeypatch.setattr(TaskIdentity, f"_{name}", 1)
+        yield
 
 
 @pytest.fixture
@@ -219,9 +221,21 @@ def archive() -> Callable[..., PatchArchive]:
     return make_archive
 
 
-@pytest.fixture
-def federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Federation:
-    """A federation of four small sites, the last of them held out."""
-    small = Federation(tmp_path, monkeypatch)
+def make_federation(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Federation:
+    """Four small sites, the last of them held out."""
+    small = Federation(folder, monkeypatch)
     small.write(make_archive())
     return small
+
+
+@pytest.fixture
+def federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Federation:
+    """A federation of one test's own."""
+    return make_federation(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def shared_federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """The same, for a run that several tests look at; ask for it before ``federation``."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield make_federation(tmp_path_factory.mktemp("shared"), monkeypatch)

@@ -20,13 +20,13 @@ def test_missing_sites_are_named_and_the_run_goes_on(federation) -> None:
 
 def test_flowers_default_of_two_nodes_runs_without_the_held_out_site_and_says_so(federation) -> None:
     run = federation.run(federation.grid(nodes=[0, 1]))
-    assert "Delta" in rows(run)
+    assert "Omega" in rows(run)
     assert run.report["gap"]["auc"]["value"] is None and run.report["gap"]["auc"]["reason"]
-    assert run.events("roll-call")[0]["missing"] == ["Gamma", "Delta"]
+    assert run.events("roll-call")[0]["missing"] == ["Gamma", "Omega"]
 
 
 def test_no_source_site_is_no_run(federation) -> None:
-    with pytest.raises(RunError, match="no source site answered .* Alpha: did not answer"):
+    with pytest.raises(RunError, match=r"no source site answered .*Alpha: did not answer"):
         federation.run(federation.grid(nodes=[3]))
     assert federation.opened("run").events("failed")
 
@@ -46,9 +46,9 @@ def test_two_nodes_with_one_name_are_both_refused_and_the_name_is_told(federatio
 
 
 def test_a_site_that_was_not_expected_is_named_and_left_out(federation) -> None:
-    run = federation.run(federation.grid(**{"federation.sites": "Alpha,Beta,Delta"}))
+    run = federation.run(federation.grid(**{"federation.sites": "Alpha,Beta,Omega"}))
     assert rows(run) == {"Gamma": "is not in federation.sites"}
-    assert [row["name"] for row in run.report["sites"]] == ["Alpha", "Beta", "Delta"]
+    assert [row["name"] for row in run.report["sites"]] == ["Alpha", "Beta", "Omega"]
 
 
 def test_more_nodes_than_sites_leave_the_surplus_out(federation) -> None:
@@ -59,12 +59,12 @@ def test_more_nodes_than_sites_leave_the_surplus_out(federation) -> None:
 
 def test_without_names_whoever_answers_takes_part(federation) -> None:
     run = federation.run(federation.grid(**{"federation.sites": "", "federation.held-out": ""}))
-    assert run.events("roll-call")[0]["sources"] == ["Alpha", "Beta", "Delta", "Gamma"]
+    assert run.events("roll-call")[0]["sources"] == ["Alpha", "Beta", "Gamma", "Omega"]
 
 
 def test_a_node_registered_under_another_name_cannot_take_a_sites_place(federation) -> None:
     grid = federation.grid()
-    grid.registered = {1000: "Alpha", 1001: "Zeta", 1002: "Gamma", 1003: "Delta"}
+    grid.registered = {1000: "Alpha", 1001: "Zeta", 1002: "Gamma", 1003: "Omega"}
     grid.contexts[1001].node_config["partition-id"] = 0
     run = federation.run(grid)
     assert rows(run)["Zeta"] == "calls itself Alpha, and is registered under another name"

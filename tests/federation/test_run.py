@@ -32,18 +32,19 @@ def test_a_run_ends_with_a_report_of_every_site(federation) -> None:
         ("Alpha", "source"),
         ("Beta", "source"),
         ("Gamma", "source"),
-        ("Delta", "held-out"),
+        ("Omega", "held-out"),
     ]
     assert run.report["synthetic"] is True
     assert run.report["absences"] == []
     assert all("size" in row["baselines"] for row in run.report["sites"])
     assert [event["round"] for event in run.events("round")] == [1, 2]
-    assert {event["site"] for event in run.events("prepared")} == {"Alpha", "Beta", "Gamma", "Delta"}
+    assert {event["site"] for event in run.events("prepared")} == {"Alpha", "Beta", "Gamma", "Omega"}
     assert run.events("finished") and not run.events("failed")
     assert (run.path / "report.html").is_file() and (run.path / "report.csv").is_file()
 
 
-def test_what_can_be_learned_is_learned_and_carries_over_to_the_held_out_site(federation) -> None:
+def test_what_can_be_learned_is_learned_and_carries_over_to_the_held_out_site(federation, archive) -> None:
+    federation.write(archive(num_patients=24))
     run = federation.run(federation.grid(**{"federation.rounds": 4, "optimizer.learning-rate": 0.01}))
     held_out = next(row for row in run.report["sites"] if row["role"] == "held-out")
     assert held_out["auc"]["low"] > 0.9
@@ -80,14 +81,14 @@ def test_the_held_out_site_is_never_asked_to_train(federation) -> None:
 def test_the_held_out_sites_data_leave_no_trace_in_the_weights(federation, archive) -> None:
     before = federation.run(federation.grid(), "before")
     perturbed = archive()
-    perturbed.cubes_NDHW[perturbed.site_N == "Delta"] //= 2
-    perturbed.label_N[perturbed.site_N == "Delta"] ^= 1
+    perturbed.cubes_NDHW[perturbed.site_N == "Omega"] //= 2
+    perturbed.label_N[perturbed.site_N == "Omega"] ^= 1
     federation.write(perturbed)
     after = federation.run(federation.grid(), "after")
     assert after.weights(2) == before.weights(2)
     assert after.report["selection"] == before.report["selection"]
     assert after.report["threshold"] == before.report["threshold"]
-    assert after.site("Delta")["auc"] != before.site("Delta")["auc"]
+    assert after.site("Omega")["auc"] != before.site("Omega")["auc"]
 
 
 def test_one_full_batch_step_of_the_federation_is_one_centralised_step(federation) -> None:

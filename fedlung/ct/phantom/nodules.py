@@ -83,7 +83,7 @@ def _place(
     kind = kind if shape.texture >= 4 else "free"
     trials_N3 = _trials(rng, shape, lung, vessels, kind)
     depth_N, reach = -lung.at(trials_N3), shape.reach_mm
-    near, far = (0.35 * shape.depth_mm, 0.9 * shape.depth_mm) if kind == "pleura" else (reach + 1.0, np.inf)
+    near, far = (0.6 * shape.depth_mm, 1.05 * shape.depth_mm) if kind == "pleura" else (reach + 1.0, np.inf)
     room = max(0.5 * coverage_mm - reach - END_GAP_MM, 0.0)
     violation_N = np.maximum(near - depth_N, 0) + np.maximum(depth_N - far, 0)
     violation_N += 3 * np.maximum(np.abs(trials_N3[:, 0]) - room, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,22 +14,23 @@ SHOWN = ("sensitivity", "specificity", "brier")
 
 def console_table(judgement: Judgement) -> Table:
     """Sites, mean over sources, pooled, worst site and gap; the reasons of what is undefined are in the caption."""
-    table = Table(title=_title(judgement), caption=_caption(judgement), caption_justify="left", title_justify="left")
-    table.add_column("site")
-    table.add_column("role")
-    for name in ("patients", "pos / neg"):
-        table.add_column(name, justify="right")
-    table.add_column(f"AUC [{judgement.confidence:.0%} interval]".replace("[", r"\["), no_wrap=True)
+    table = Table(box=box.SIMPLE, padding=0, title_justify="left", caption_justify="left")
+    table.title, table.caption = _title(judgement), _caption(judgement)
+    for name in ("site", "role"):
+        table.add_column(name)
+    for name in ("n", "pos/neg"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(escape(f"AUC [{judgement.confidence:.0%} interval]"), no_wrap=True)
     for name in ("sens.", "spec.", "Brier"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in judgement.sites:
         table.add_row(*_site(row), style="bold" if row.role == "held-out" else None)
     table.add_section()
-    table.add_row("mean of sources", "source", "", "", *_numbers(judgement.mean_sources))
+    table.add_row("mean", "source", "", "", *_numbers(judgement.mean_sources))
     table.add_row("pooled", "all", *_counts(judgement.pooled), *_numbers(judgement.pooled))
     worst = judgement.worst_site
-    table.add_row(f"worst: {escape(worst.name or UNDEFINED)}", worst.role or "", "", "", _auc(worst.auc))
-    table.add_row("gap", "source - held out", "", "", *_numbers(judgement.gap, signed=True))
+    table.add_row("worst", escape(worst.name or UNDEFINED), "", "", _auc(worst.auc))
+    table.add_row("gap", "", "", "", *_numbers(judgement.gap, signed=True))
     return table
 
 
@@ -44,6 +46,7 @@ def _caption(judgement: Judgement) -> str:
     threshold = judgement.threshold
     at = number(threshold.probability) if threshold.probability is not None else f"{UNDEFINED} ({threshold.reason})"
     lines = [f"Threshold {at} ({threshold.rule}), frozen on source validation."]
+    lines += ["Gap: mean of the source sites minus held out.", *_size_only(judgement)]
     rows: list[tuple[str, Metrics]] = [(row.name, row) for row in judgement.sites]
     rows += [("mean of sources", judgement.mean_sources), ("gap", judgement.gap)]
     lines += [f"{name}: AUC: {row.auc.reason}." for name, row in rows if row.auc.reason]
@@ -51,12 +54,18 @@ def _caption(judgement: Judgement) -> str:
     return escape("\n".join(lines))
 
 
+def _size_only(judgement: Judgement) -> list[str]:
+    """The baseline that needs no pixels, where the task has one."""
+    sizes = [f"{row.name} {number(row.baselines['size'].value)}" for row in judgement.sites if "size" in row.baselines]
+    return [f"AUC of size alone: {', '.join(sizes)}."] if sizes else []
+
+
 def _site(row: SiteRow) -> tuple[str, ...]:
     return (escape(row.name), row.role, *_counts(row), *_numbers(row))
 
 
 def _counts(row: Scores) -> tuple[str, str]:
-    return str(row.num_patients), f"{row.num_positive} / {row.num_negative}"
+    return str(row.num_patients), f"{row.num_positive}/{row.num_negative}"
 
 
 def _numbers(row: Metrics, *, signed: bool = False) -> tuple[str, ...]:

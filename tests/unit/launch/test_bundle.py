@@ -17,6 +17,9 @@ from fedlung.launch.bundle import find_app, stage_app, toml_text
 
 ROOT = Path(__file__).resolve().parents[3]
 
+# Flower's build asks pathspec for a name that it has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
+
 
 def make_app(folder: Path) -> Path:
     for name in ("fedlung", "sites", "server"):

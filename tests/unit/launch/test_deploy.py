@@ -58,10 +58,10 @@ def test_a_server_that_is_not_there_yet_is_no_error(kit: Kit) -> None:
 def test_a_profile_of_another_site_is_refused_before_anything_starts(kit: Kit, tmp_path: Path) -> None:
     profile = tmp_path / "site.toml"
     profile.write_text('name = "South"')
-    with pytest.raises(ConfigError, match="'South'.*'North'"):
+    with pytest.raises(ConfigError, match=r"'South'.*'North'"):
         start_site(kit.sites["North"], profile=profile)
 
 
 def test_a_missing_profile_is_named(kit: Kit, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="absent.toml"):
+    with pytest.raises(ConfigError, match=r"absent\.toml"):
         start_site(kit.sites["North"], profile=tmp_path / "absent.toml")

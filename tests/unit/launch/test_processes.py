@@ -86,3 +86,12 @@ def test_sigterm_interrupts_once_and_the_cleaning_up_is_not_interrupted_again() 
             os.kill(os.getpid(), signal.SIGINT)
             cleaned = True
     assert cleaned and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible_once():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

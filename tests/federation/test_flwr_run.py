@@ -1,0 +1,118 @@
+"""The app under the real Flower: by fedlung's launcher, and by ``flwr run .`` as it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedlung.errors import RunError
+from fedlung.launch.bundle import toml_text
+from fedlung.launch.flower import executable, free_port
+from fedlung.launch.processes import Children, process_table
+from fedlung.launch.run import completed_config, short_folder
+from fedlung.launch.simulate import simulate_run, site_names
+
+ROOT = Path(__file__).resolve().parents[2]
+SITES = ("Alpha", "Beta", "Gamma")
+TINY = {
+    "task.name": "malignancy",
+    "patches.size": 16,
+    "augment.enabled": False,
+    "model.width": 4,
+    "model.stem": "quarter",
+    "federation.held-out": "Gamma",
+    "federation.rounds": 1,
+    "federation.roll-call-timeout-s": 240.0,
+    "evaluate.replicates": 20,
+}
+
+
+@pytest.fixture
+def sites(tmp_path: Path, archive: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three small sites on disk, in a folder with blanks and a long path."""
+    folder = tmp_path / f"a hospital's {'long ' * 12}path"
+    folder.mkdir()
+    archive(SITES).save(folder / "archive.npz")
+    for name in SITES:
+        (folder / name).mkdir()
+        profile = f'name = "{name}"\narchive = "../archive.npz"\ndevice = "cpu"\nsynthetic = true\n'
+        (folder / name / "site.toml").write_text(profile, encoding="utf-8")
+    monkeypatch.setenv("FEDLUNG_SITES", "/nowhere")
+    return folder
+
+
+def processes_that_know(path: Path) -> list[str]:
+    """Command lines of the living processes with this path among their words or in their environment."""
+    known = []
+    for pid in process_table():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        if str(path).encode() in words and pid != os.getpid():
+            known.append(words.split(b"\0")[0].decode())
+    return known
+
+
+def report_of(run: Path) -> dict[str, Any]:
+    return dict(json.loads((run / "report.json").read_text(encoding="utf-8")))
+
+
+def test_a_simulated_federation_ends_with_a_report_and_leaves_nothing_behind(sites: Path) -> None:
+    seen: list[str] = []
+    config = completed_config(site_names(sites), TINY)
+    run = simulate_run(sites, config, sites / "runs", name="tiny", on_event=lambda event: seen.append(event["event"]))
+    assert seen[0] == "run-started" and seen[-1] == "finished" and seen.count("prepared") == len(SITES)
+    assert {row["name"]: row["role"] for row in report_of(run)["sites"]} == {
+        "Alpha": "source",
+        "Beta": "source",
+        "Gamma": "held-out",
+    }
+    assert (run / "flower.log").is_file() and not list(run.glob(".flower*"))
+    assert processes_that_know(sites) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_an_error_with_its_reason_and_leaves_nothing_behind(sites: Path) -> None:
+    strangers = completed_config(SITES, {**TINY, "federation.sites": "Nobody,Gamma"})
+    with pytest.raises(RunError, match="no source site answered"):
+        simulate_run(sites, strangers, sites / "runs", name="strangers")
+    assert processes_that_know(sites) == []
+
+
+def test_flwr_run_as_it_stands_downloads_nothing_and_names_the_missing_site(sites: Path, tmp_path: Path) -> None:
+    """Flower's own defaults: two sites, a local SuperLink that stays, and ``uv sync`` of the app's dependencies."""
+    settings = {**TINY, "federation.sites": ",".join(SITES), "federation.held-out": "Beta"}
+    (tmp_path / "run.toml").write_text(toml_text({**settings, "folder": str(tmp_path / "runs"), "name": "plain"}))
+    with short_folder() as short:
+        environment = {
+            **os.environ,
+            "FLWR_HOME": str(tmp_path / "flwr"),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(free_port()),
+            "FEDLUNG_SITES": str(sites),
+            "RAY_TMPDIR": str(short),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "OMP_NUM_THREADS": "1",
+            "PATH": f"{Path(executable('flwr')).parent}{os.pathsep}{os.environ['PATH']}",
+            "UV_OFFLINE": "1",
+        }
+        federation = "client-resources-num-cpus=1"
+        command = ["flwr", "run", ".", "--stream", "--run-config", str(tmp_path / "run.toml")]
+        with Children(environment) as children, (tmp_path / "log").open("wb") as log:
+            child = children.start([*command, "--federation-config", federation], output=log, cwd=ROOT)
+            try:
+                child.wait(240)
+            except subprocess.TimeoutExpired:
+                pytest.fail((tmp_path / "log").read_text()[-3000:])
+    assert (tmp_path / "runs" / "plain" / "report.json").is_file(), (tmp_path / "log").read_text()[-3000:]
+    report = report_of(tmp_path / "runs" / "plain")
+    assert [(row["site"], row["stage"]) for row in report["absences"]] == [("Gamma", "roll-call")]
+    assert processes_that_know(tmp_path) == []
