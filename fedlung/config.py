@@ -108,7 +108,7 @@ class ModelConfig(Section):
     """The network."""
 
     name: Literal["resnet10", "resnet18", "resnet34", "resnet50", "simple-cnn"] = "resnet10"
-    width: int = Field(12, ge=4, le=128, description="channels of the first stage")
+    width: int = Field(8, ge=4, le=128, description="channels of the first stage")
     stem: Literal["full", "half", "quarter"] = Field("half", description="resolution after the stem")
     norm: Literal["group", "batch"] = "group"
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -126,11 +126,11 @@ class OptimizerConfig(Section):
     """Local optimisation."""
 
     name: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 5e-3
     weight_decay: float = Field(1e-2, ge=0.0)
     momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd")
     schedule: Literal["cosine", "constant"] = "cosine"
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(8, ge=1)
     clip_norm: float = Field(5.0, ge=0.0, description="largest gradient norm; 0 for no clipping")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on CUDA only")
 
@@ -142,10 +142,10 @@ class FederationConfig(Section):
     held_out: str = "TOSHIBA"
     strategy: Literal["fedavg", "fedprox"] = "fedavg"
     proximal_mu: float = Field(0.01, ge=0.0, description="of fedprox")
-    rounds: int = Field(8, ge=1)
-    local_epochs: int = Field(1, ge=1)
+    rounds: int = Field(12, ge=1)
+    local_epochs: int = Field(6, ge=1)
     min_sites: int = Field(1, ge=1, description="source sites whose updates a round needs to count")
-    roll_call_timeout_s: Positive = 60.0
+    roll_call_timeout_s: Positive = 300.0
     prepare_timeout_s: Positive = 14400.0
     round_timeout_s: Positive = 3600.0
 
