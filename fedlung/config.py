@@ -10,31 +10,70 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from fedlung.errors import ConfigError
+from fedlung.names import SITE_NAME_RULE, is_site_name, kebab
 
 Scalar = bool | int | float | str
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+HounsfieldUnit = Annotated[int, Field(ge=-1024, le=3071)]
+
+Interpolation = Literal["linear", "catmull-rom"]
+Norm = Literal["group", "batch"]
+PartitionRule = Literal["manufacturer", "scanner-model", "virtual-site", "dirichlet", "iid", "table"]
+Precision = Literal["auto", "float32", "bfloat16"]
+SelectionRule = Literal["auc", "loss"]
+Stem = Literal["full", "half", "quarter"]
+
+LARGEST_SEED = 2**63 - 1  # of a TOML integer
+LEAST_CUBE = 8
+LEAST_TRAINING = 0.25
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
+S = TypeVar("S", bound="Section")
 
 
 class Section(BaseModel):
     """A frozen group of knobs; keys are kebab-case outside and snake_case inside."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_kebab, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=kebab, populate_by_name=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes True for 1 and pydantic 1 for True; whoever mixes the two has mixed up two knobs."""
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        if wanted in (int, float) and isinstance(value, bool):
+            raise ValueError("a number is expected, not true or false")
+        if wanted is bool and not isinstance(value, bool):
+            raise ValueError("true or false is expected")
+        return value
 
     def fingerprint(self) -> str:
         """16 hex digits that change with any value of the section."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def validated(kind: type[S], values: Mapping[str, Any], *, what: str, mistakes: Sequence[str] = ()) -> S:
+    """A section of these values. Raises ConfigError with all mistakes at once: those already known, then its own."""
+    found = list(mistakes)
+    try:
+        section = kind.model_validate(values)
+    except ValidationError as error:
+        found += [_mistake(item) for item in error.errors()]
+    if found:
+        plural = "s" * (len(found) != 1)
+        raise ConfigError("\n  ".join([f"{len(found)} mistake{plural} in {what}:", *found]))
+    return section
 
 
 class TaskConfig(Section):
@@ -47,11 +86,11 @@ class TaskConfig(Section):
 class PrepareConfig(Section):
     """Volume to case. Everything here changes a pixel, so it is in the store's fingerprint."""
 
-    spacing_mm: Positive = 1.25
+    spacing_mm: float = Field(1.25, ge=0.3, le=10.0)
     cube: int = Field(0, ge=0, le=512, description="0: isotropic at spacing-mm; else the whole volume at cube³")
-    hu_min: int = -1000
-    hu_max: int = 400
-    interpolation: Literal["linear", "catmull-rom"] = "catmull-rom"
+    hu_min: HounsfieldUnit = -1000
+    hu_max: HounsfieldUnit = 400
+    interpolation: Interpolation = "catmull-rom"
     antialias: bool = True
     lung_crop: bool = Field(True, description="keep the lungs' box only (never with cube)")
     lung_margin_mm: float = Field(8.0, ge=0.0)
@@ -60,6 +99,12 @@ class PrepareConfig(Section):
     def _window_is_a_window(self) -> PrepareConfig:
         if self.hu_min >= self.hu_max:
             raise ValueError(f"hu-min {self.hu_min} must be below hu-max {self.hu_max}")
+        return self
+
+    @model_validator(mode="after")
+    def _cube_is_none_or_fits_a_network(self) -> PrepareConfig:
+        if 0 < self.cube < LEAST_CUBE:
+            raise ValueError(f"cube {self.cube} is too small for a network: 0 (no cube) or at least {LEAST_CUBE}")
         return self
 
 
@@ -78,7 +123,14 @@ class SplitConfig(Section):
     """Shares of a source site's patients; the rest trains. A held-out site is test as a whole."""
 
     validation: float = Field(0.15, gt=0.0, lt=0.5)
-    test: float = Field(0.25, gt=0.0, lt=0.5)
+    test: float = Field(0.3, gt=0.0, lt=0.5)
+
+    @model_validator(mode="after")
+    def _leaves_patients_to_train(self) -> SplitConfig:
+        if self.validation + self.test > 1.0 - LEAST_TRAINING:
+            left = 1.0 - self.validation - self.test
+            raise ValueError(f"validation and test leave {left:.0%} to train; at least a quarter must train")
+        return self
 
 
 class AugmentConfig(Section):
@@ -103,14 +155,20 @@ class AugmentConfig(Section):
     elastic_grid: int = Field(5, ge=3, le=16, description="control points along an edge")
     flip: bool = Field(True, description="mirror along each axis with probability one half")
 
+    @model_validator(mode="after")
+    def _scale_is_a_range(self) -> AugmentConfig:
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale-min {self.scale_min:g} must not be above scale-max {self.scale_max:g}")
+        return self
+
 
 class ModelConfig(Section):
     """The network."""
 
     name: Literal["resnet10", "resnet18", "resnet34", "resnet50", "simple-cnn"] = "resnet10"
     width: int = Field(8, ge=4, le=128, description="channels of the first stage")
-    stem: Literal["full", "half", "quarter"] = Field("half", description="resolution after the stem")
-    norm: Literal["group", "batch"] = "group"
+    stem: Stem = Field("half", description="resolution after the stem")
+    norm: Norm = "group"
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
@@ -132,7 +190,11 @@ class OptimizerConfig(Section):
     schedule: Literal["cosine", "constant"] = "cosine"
     batch_size: int = Field(8, ge=1)
     clip_norm: float = Field(5.0, ge=0.0, description="largest gradient norm; 0 for no clipping")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on CUDA only")
+    precision: Precision = Field("auto", description="auto: bfloat16 on CUDA only")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 class FederationConfig(Section):
@@ -149,6 +211,25 @@ class FederationConfig(Section):
     prepare_timeout_s: Positive = 14400.0
     round_timeout_s: Positive = 3600.0
 
+    @field_validator("sites", "held_out")
+    @classmethod
+    def _are_names_of_sites(cls, text: str) -> str:
+        if bad := [name for name in _names(text) if not is_site_name(name)]:
+            raise ValueError(f"{', '.join(map(repr, bad))} cannot name a site: a name is {SITE_NAME_RULE}")
+        return text
+
+    @model_validator(mode="after")
+    def _leaves_sites_to_train(self) -> FederationConfig:
+        names, held_out = self.site_names, self.held_out_names
+        if unknown := [name for name in held_out if name not in names]:
+            raise ValueError(f"held-out names {', '.join(unknown)}, which sites ({', '.join(names)}) has not")
+        num_sources = len(names) - len(held_out)
+        if names and not num_sources:
+            raise ValueError("held-out leaves no site to train on")
+        if names and self.min_sites > num_sources:
+            raise ValueError(f"min-sites {self.min_sites} is more than the {num_sources} sites that train")
+        return self
+
     @property
     def site_names(self) -> tuple[str, ...]:
         return _names(self.sites)
@@ -164,7 +245,7 @@ class EvaluateConfig(Section):
     replicates: int = Field(1000, ge=0, le=10000, description="bootstrap replicates, by patient")
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     threshold: Literal["youden", "f1"] = Field("youden", description="what the threshold maximises on validation")
-    select: Literal["auc", "loss"] = Field("auc", description="of source validation, picks the round")
+    select: SelectionRule = Field("auc", description="of source validation, picks the round")
 
 
 class RunConfig(Section):
@@ -172,7 +253,7 @@ class RunConfig(Section):
 
     name: str = Field("", description="of the run's folder; empty: made from task, date and time")
     folder: str = Field("", description="where the server keeps its runs; empty: ./runs (the server's own disk)")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     task: TaskConfig = TaskConfig()
     prepare: PrepareConfig = PrepareConfig()
     patches: PatchConfig = PatchConfig()
@@ -186,15 +267,14 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> RunConfig:
-        names, held_out = self.federation.site_names, self.federation.held_out_names
-        if unknown := [name for name in held_out if name not in names]:
-            raise ValueError(f"federation.held-out names {unknown}, which federation.sites {list(names)} has not")
-        if names and not set(names) - set(held_out):
-            raise ValueError("federation.held-out leaves no site to train on")
         if self.task.name == "scan" and not self.prepare.cube:
             raise ValueError("task.name 'scan' wants the whole volume: set prepare.cube (the tutorial's is 128)")
         if self.task.name != "scan" and self.prepare.cube:
             raise ValueError(f"prepare.cube is for task.name 'scan'; {self.task.name!r} wants isotropic cases")
+        if self.model.norm == "batch" and self.optimizer.batch_size == 1:
+            raise ValueError(
+                "model.norm 'batch' needs several examples: raise optimizer.batch-size, or set norm 'group'"
+            )
         return self
 
     @classmethod
@@ -212,13 +292,7 @@ class RunConfig(Section):
             for section in sections:
                 target = target.setdefault(section, {})
             target[leaf] = value
-        try:
-            config = cls.model_validate(nested)
-        except ValidationError as error:
-            raise ConfigError(_collected(unknown, error)) from None
-        if unknown:
-            raise ConfigError(_collected(unknown, None))
-        return config
+        return validated(cls, nested, what="the run's configuration", mistakes=unknown)
 
     def to_run_config(self) -> dict[str, Scalar]:
         """The flat form; ``from_run_config`` of it is equal to this."""
@@ -229,13 +303,9 @@ def _flat_items(section: Section, prefix: str = "") -> Iterator[tuple[str, Scala
     for name in type(section).model_fields:
         value = getattr(section, name)
         if isinstance(value, Section):
-            yield from _flat_items(value, f"{prefix}{_kebab(name)}.")
+            yield from _flat_items(value, f"{prefix}{kebab(name)}.")
         else:
-            yield f"{prefix}{_kebab(name)}", value
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+            yield f"{prefix}{kebab(name)}", value
 
 
 def _unknown_key(key: str, known: Mapping[str, Scalar]) -> str:
@@ -243,11 +313,8 @@ def _unknown_key(key: str, known: Mapping[str, Scalar]) -> str:
     return f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "; `fedlung config` lists them all")
 
 
-def _collected(unknown: list[str], error: ValidationError | None) -> str:
-    mistakes = list(unknown)
-    for item in error.errors() if error else []:
-        where = ".".join(_kebab(str(part)) for part in item["loc"]) or "run"
-        found = "" if isinstance(item["input"], dict | RunConfig) else f", found {item['input']!r}"
-        mistakes.append(f"{where}: {item['msg']}{found}")
-    plural = "s" * (len(mistakes) != 1)
-    return "\n  ".join([f"{len(mistakes)} mistake{plural} in the run's configuration:", *mistakes])
+def _mistake(item: ErrorDetails) -> str:
+    where = "".join(f"{kebab(str(part))}." for part in item["loc"]).rstrip(".")
+    said = item["msg"].removeprefix("Value error, ")
+    found = "" if isinstance(item["input"], dict | Section) else f", found {item['input']!r}"
+    return f"{where}: {said}{found}" if where else f"{said}{found}"

@@ -11,20 +11,22 @@
     ├── ProvisioningError    keys, certificates or a start-up kit are wrong
     └── RunError             a run failed as a whole
 
-An error has two texts. ``str(error)`` is the full one, for the log of the machine where it happened. ``error.public``
+An error has two texts. ``str(error)`` is the full one, for the machine where it happened. ``error.public``
 is what may leave a hospital: no path, no name, no UID. Flower sends the text of a ClientApp's exception to the server
 as it is, so whatever crosses the wire is made from ``public`` alone.
 """
 
 from __future__ import annotations
 
+NOT_PUBLIC = "the site's own errors.log has the details"
+
 
 class FedlungError(Exception):
-    """The root. ``public`` may leave the site; without one, only the kind of the error does."""
+    """The root. ``public`` may leave the site, beside the kind of the error; without one, only the kind does."""
 
-    def __init__(self, full: str, *, public: str | None = None) -> None:
+    def __init__(self, full: str, *, public: str = NOT_PUBLIC) -> None:
         super().__init__(full)
-        self.public = public if public is not None else f"{type(self).__name__} (the site's own log has the details)"
+        self.public = public
 
 
 class ConfigError(FedlungError):

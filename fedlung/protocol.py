@@ -27,8 +27,9 @@ import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
 
-from fedlung.errors import FedlungError, ProtocolError
+from fedlung.errors import NOT_PUBLIC, FedlungError, ProtocolError
 from fedlung.evaluation.statistics import ScoreStatistics
+from fedlung.names import SITE_NAME_PATTERN, kebab
 
 PROTOCOL_VERSION = 1
 
@@ -50,7 +51,7 @@ FLOWER_FAILURES = {  # flwr.common.constant.ErrorCode
 
 MOST = 10**9  # examples, series or steps that one site can truly have
 
-SiteName = Annotated[str, Field(strict=True, pattern=r"^\w[\w .()+&-]{0,63}$")]
+SiteName = Annotated[str, Field(strict=True, pattern=SITE_NAME_PATTERN)]
 Word = Annotated[str, Field(strict=True, pattern=r"^[\w .:()+/-]{1,80}$")]
 Code = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Split = Annotated[str, Field(strict=True, pattern=r"^(train|validation|test)$")]
@@ -106,17 +107,31 @@ class SplitCounts(Said):
 
 @dataclass(frozen=True)
 class SiteLedger(Said):
-    """What a site has, and what it left out and why. Reasons are stable codes, never sentences."""
+    """What a site has, and what it left out and why. Reasons are stable codes, never sentences.
+
+    left_out        series that are no case; with the prepared ones they are all that were declared
+    ignored_files   files that are no slices of a series
+    unused_nodules  nodules of prepared cases (or cubes) that are no example of the task
+    remarks         prepared cases with something odd about them
+    """
 
     site: SiteName
     num_declared: Count  # series found or cubes in the archive
     num_readable: Count
     num_prepared: Count
     left_out: Mapping[Code, Count]
+    ignored_files: Mapping[Code, Count]
+    unused_nodules: Mapping[Code, Count]
+    remarks: Mapping[Code, Count]
     splits: Mapping[Split, SplitCounts]
     data_fingerprint: Hex
     seconds: NotNegative
     synthetic: Flag
+
+    def num_examples(self, split: str) -> int:
+        """Examples of both classes; 0 for a split that the ledger has not."""
+        counts = self.splits.get(split)
+        return counts.num_positive + counts.num_negative if counts else 0
 
 
 @dataclass(frozen=True)
@@ -172,10 +187,10 @@ def encode(said: Said, *, weights: ArrayRecord | None = None) -> RecordDict:
     scores = fields.pop("scores", None)
     head: dict[str, Any] = {"kind": type(said).__name__, "protocol-version": PROTOCOL_VERSION}
     mappings = {name: value for name, value in fields.items() if isinstance(value, Mapping)}
-    head |= {_kebab(name): value for name, value in fields.items() if name not in mappings}
+    head |= {kebab(name): value for name, value in fields.items() if name not in mappings}
     records: dict[str, Any] = {"message": ConfigRecord(head)}
     for name, mapping in mappings.items():
-        records[_kebab(name)] = ConfigRecord(dict(_flat(mapping)))
+        records[kebab(name)] = ConfigRecord(dict(_flat(mapping)))
     if scores is not None:
         records["statistics"] = encode_state(dict(_score_arrays(scores)))
     if weights is not None:
@@ -217,8 +232,8 @@ def decode_weights(content: RecordDict) -> State:
 
 def failure_text(error: Exception) -> str:
     """What a site says of an error of its own: the kind and, of fedlung's errors, the public text. Nothing else."""
-    said = f": {error.public}" if isinstance(error, FedlungError) else " (the site's own log has the details)"
-    return f"{FAILURE}{type(error).__name__}{said}{FAILURE_END}"
+    said = error.public if isinstance(error, FedlungError) else NOT_PUBLIC
+    return f"{FAILURE}{type(error).__name__}: {said}{FAILURE_END}"
 
 
 def failure_of(code: int, reason: str | None) -> str:
@@ -251,7 +266,7 @@ def _record(content: RecordDict, name: str, kind: type[Any]) -> Any:
 def _flat(mapping: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in mapping.items():
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            yield from ((f"{key}.{_kebab(name)}", item) for name, item in dataclasses.asdict(value).items())
+            yield from ((f"{key}.{kebab(name)}", item) for name, item in dataclasses.asdict(value).items())
         else:
             yield key, value
 
@@ -295,16 +310,12 @@ def _array(name: str, array: Array) -> npt.NDArray[Any]:
     return np.frombuffer(array.data, dtype, offset=stream.tell()).reshape(shape).copy()
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def _snake(name: str) -> str:
     return name.replace("-", "_")
 
 
 def _where(location: tuple[int | str, ...]) -> str:
-    return ".".join(_shown(_kebab(str(part))) for part in location) or "message"
+    return ".".join(_shown(kebab(str(part))) for part in location) or "message"
 
 
 def _shown(name: str) -> str:

@@ -14,11 +14,13 @@ from fedlung.config import RunConfig
 from fedlung.errors import FedlungError
 from fedlung.evaluation.judgement import Judgement
 from fedlung.evaluation.report import render_report
-from server.generalization import Evidence, judge, select_round
+from server.evidence import Evidence
+from server.generalization import judge
 from server.preparation import check_teachable, prepare
 from server.rollcall import Roster, roll_call
 from server.rounds import final_evaluation, run_rounds
 from server.rundir import RunDir
+from server.selection import select_round
 from server.strategy import STRATEGIES
 
 app = ServerApp()
@@ -46,6 +48,7 @@ def federate(grid: Grid, run: RunDir) -> Judgement:
     ledgers, unprepared = prepare(grid, roster, run)
     check_teachable(ledgers, roster, config)
     strategy = STRATEGIES[config.federation.strategy](config, roster, ledgers)
+    run.append("training", sources=strategy.sources)
     course = run_rounds(grid, strategy, run)
     selection = select_round(course.rounds, config.evaluate.select)
     run.append("selected", round=selection.server_round, selection=selection.model_dump(mode="json"))

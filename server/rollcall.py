@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flwr.app import Message
@@ -134,7 +134,19 @@ def make_roster(state: RollCallState, config: RunConfig) -> Roster:
             f"no source site answered the roll call within {config.federation.roll_call_timeout_s:g} s ({rows}). "
             "Start the sites, check their names against federation.sites, or raise federation.roll-call-timeout-s."
         )
+    check_quorum(sources, config, "that answered the roll call", absences)
     return Roster(cards, taken, sources, tuple(s for s in cards if s in held_out), missing, tuple(absences))
+
+
+def check_quorum(sources: Sequence[str], config: RunConfig, which: str, absences: Sequence[Absence] = ()) -> None:
+    """Raises RunError where fewer sources are left than a round needs to count: none ever would."""
+    if len(sources) >= config.federation.min_sites:
+        return
+    rows = "".join(f"; {row.site}: {row.reason}" for row in absences)
+    raise RunError(
+        f"federation.min-sites is {config.federation.min_sites}, and the source sites {which} are {len(sources)} "
+        f"({', '.join(sources)}{rows}): no round could count. Bring the others, or lower federation.min-sites."
+    )
 
 
 def _refused(state: RollCallState, expected: tuple[str, ...]) -> dict[int, str]:

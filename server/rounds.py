@@ -16,10 +16,10 @@ from fedlung.evaluation.judgement import Absence
 from fedlung.model.networks import build_model
 from fedlung.protocol import EvaluateReply, decode_state, encode_state
 from fedlung.training.checkpoint import load_checkpoint
+from server.evidence import RoundReplies, curve_point, participation
 from server.exchange import replies
-from server.generalization import RoundReplies, curve_point, participation
 from server.rundir import RunDir
-from server.strategy import FINAL, FedAvg
+from server.strategy import FINAL, FedAvg, Training
 
 MAX_FAILED_ROUNDS = 3  # in a row; a federation in which nobody can train does not heal by waiting
 CURVE = ConfigRecord()
@@ -35,6 +35,13 @@ class Course:
     absences: list[Absence] = field(default_factory=list)
     num_committed: int = 0
     num_failed_in_a_row: int = 0
+
+    def take(self, replies: RoundReplies, absences: list[Absence], *, is_committed: bool) -> None:
+        """One more round."""
+        self.rounds.append(replies)
+        self.absences += absences
+        self.num_committed += is_committed
+        self.num_failed_in_a_row = 0 if is_committed else self.num_failed_in_a_row + 1
 
 
 def initial_arrays(config: RunConfig) -> ArrayRecord:
@@ -57,10 +64,7 @@ def run_rounds(grid: Grid, strategy: FedAvg, run: RunDir) -> Course:
         if course.num_failed_in_a_row >= MAX_FAILED_ROUNDS:
             break
     if not course.num_committed or course.num_failed_in_a_row >= MAX_FAILED_ROUNDS:
-        raise RunError(
-            f"{course.num_failed_in_a_row} rounds in a row had fewer valid updates than federation.min-sites "
-            f"({run.config.federation.min_sites}). In the last: {_why(strategy.training.absent)}"
-        )
+        raise _below_quorum(course.num_failed_in_a_row, run.config.federation.min_sites, strategy.training)
     return course
 
 
@@ -92,7 +96,10 @@ def _round(
     arrays = merged or arrays
     save(run, server_round, arrays)
     _evaluate(grid, strategy, server_round, arrays, CURVE)
-    _record(strategy, run, course, seconds=time.monotonic() - started)
+    seconds, result, absences = time.monotonic() - started, _round_replies(strategy), _round_absences(strategy)
+    course.take(result, absences, is_committed=strategy.training.is_committed)
+    _record(run, result, absences, is_committed=strategy.training.is_committed, seconds=seconds)
+    _log(result, absences, num_rounds=run.config.federation.rounds, seconds=seconds)
     return arrays
 
 
@@ -102,11 +109,10 @@ def _evaluate(grid: Grid, strategy: FedAvg, server_round: int, arrays: ArrayReco
     strategy.aggregate_evaluate(server_round, replies(grid, messages, timeout_s=timeout_s))
 
 
-def _record(strategy: FedAvg, run: RunDir, course: Course, *, seconds: float) -> None:
-    """What the strategy's hooks have left behind becomes the round's event and a part of the course."""
-    training, evaluation = strategy.training, strategy.evaluation
-    held_out = strategy.roster.held_out
-    result = RoundReplies(
+def _round_replies(strategy: FedAvg) -> RoundReplies:
+    """What the strategy's hooks have left behind."""
+    training, evaluation, held_out = strategy.training, strategy.evaluation, strategy.roster.held_out
+    return RoundReplies(
         server_round=training.server_round,
         learning_rate=training.learning_rate,
         training=training.replies,
@@ -114,28 +120,38 @@ def _record(strategy: FedAvg, run: RunDir, course: Course, *, seconds: float) ->
         validation={site: reply for site, reply in evaluation.replies.items() if site not in held_out},
         held_out={site: reply for site, reply in evaluation.replies.items() if site in held_out},
     )
-    absences = _absences(f"round {training.server_round}, training", training.absent)
-    absences += _absences(f"round {training.server_round}, evaluation", evaluation.absent)
-    course.rounds.append(result)
-    course.absences += absences
-    course.num_committed += training.is_committed
-    course.num_failed_in_a_row = 0 if training.is_committed else course.num_failed_in_a_row + 1
-    point = curve_point(result)
+
+
+def _round_absences(strategy: FedAvg) -> list[Absence]:
+    number = strategy.training.server_round
+    return [
+        *_absences(f"round {number}, training", strategy.training.absent),
+        *_absences(f"round {number}, evaluation", strategy.evaluation.absent),
+    ]
+
+
+def _record(run: RunDir, replies: RoundReplies, absences: list[Absence], *, is_committed: bool, seconds: float) -> None:
+    """The round as an event of the run."""
     run.append(
         "round",
-        round=training.server_round,
-        committed=training.is_committed,
+        round=replies.server_round,
+        committed=is_committed,
         seconds=seconds,
-        curve=point.model_dump(mode="json"),
-        participation=[row.model_dump(mode="json") for row in participation(result)],
+        curve=curve_point(replies).model_dump(mode="json"),
+        participation=[row.model_dump(mode="json") for row in participation(replies)],
         absences=[row.model_dump(mode="json") for row in absences],
     )
+
+
+def _log(replies: RoundReplies, absences: list[Absence], *, num_rounds: int, seconds: float) -> None:
+    """The round as a line, and one for each site that is missing."""
+    mean_auc = curve_point(replies).mean_validation_auc
     logger.info(
         "round %d of %d: %s trained, mean validation AUC %s, %.1f s",
-        training.server_round,
-        run.config.federation.rounds,
-        ", ".join(training.shares) or "nobody",
-        "undefined" if point.mean_validation_auc is None else f"{point.mean_validation_auc:.3f}",
+        replies.server_round,
+        num_rounds,
+        ", ".join(replies.weights) or "nobody",
+        "undefined" if mean_auc is None else f"{mean_auc:.3f}",
         seconds,
     )
     for row in absences:
@@ -146,5 +162,12 @@ def _absences(stage: str, absent: dict[str, str]) -> list[Absence]:
     return [Absence(site=site, stage=stage, reason=reason) for site, reason in sorted(absent.items())]
 
 
-def _why(absent: dict[str, str]) -> str:
-    return "; ".join(f"{site}: {reason}" for site, reason in absent.items()) or "nobody answered"
+def _below_quorum(num_rounds: int, min_sites: int, training: Training) -> RunError:
+    """Why the run ends: what the last of the rounds that did not count lacked."""
+    rounds = "1 round" if num_rounds == 1 else f"{num_rounds} rounds in a row"
+    rows = "; ".join(f"{site}: {reason}" for site, reason in sorted(training.absent.items()))
+    return RunError(
+        f"{rounds} had fewer valid updates than federation.min-sites ({min_sites}). In the last, "
+        f"{len(training.replies)} sites answered; missing or refused: {rows or 'nobody'}. Mend these sites, or lower "
+        "federation.min-sites."
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,15 +18,15 @@ import torch
 
 from fedlung.config import RunConfig
 from fedlung.errors import RunError
-from fedlung.evaluation.runrecord import CHECKPOINTS_FOLDER, CONFIG_FILE, EVENTS_FILE, what_numbers_depend_on
+from fedlung.evaluation.runrecord import (
+    CHECKPOINTS_FOLDER,
+    CONFIG_FILE,
+    EVENTS_FILE,
+    EventName,
+    run_name,
+    what_numbers_depend_on,
+)
 from fedlung.training.checkpoint import save_checkpoint
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-def default_name(config: RunConfig, now: datetime) -> str:
-    """``<task>-<YYYYmmdd-HHMMSS>``."""
-    return f"{config.task.name}-{now:%Y%m%d-%H%M%S}"
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,11 @@ class RunDir:
 
     @classmethod
     def create(cls, base: Path, name: str, config: RunConfig) -> RunDir:
-        """A new folder ``base/name`` with its config.json; an empty name means ``default_name`` of now.
+        """A new folder ``base/name`` with its config.json; an empty name is made of task, date and time.
 
-        Raises RunError where a run of that name is, or where the name is no plain folder name.
+        Raises RunError where a run of that name is, ConfigError where the name is no plain folder name.
         """
-        name = name or default_name(config, datetime.now().astimezone())
-        if not _NAME.fullmatch(name):
-            raise RunError(f"a run's name is made of letters, digits, '.', '_' and '-' (at most 100), found {name!r}")
+        name = run_name(name, config, datetime.now().astimezone())
         folder = base / name
         try:
             (folder / CHECKPOINTS_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -65,7 +62,7 @@ class RunDir:
     def name(self) -> str:
         return self.folder.name
 
-    def append(self, event: str, **fields: Any) -> None:
+    def append(self, event: EventName, **fields: Any) -> None:
         """Writes one event as one line, and returns when it is on the disk. Fields are what JSON has (no NaN)."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"event": event, "time": time, **fields}, allow_nan=False, ensure_ascii=False)

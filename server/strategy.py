@@ -35,6 +35,7 @@ from fedlung.protocol import (
 from fedlung.training.schedule import learning_rate_at
 from server.aggregation import Update, aggregate
 from server.exchange import hear
+from server.preparation import plausible_examples, training_sites
 from server.rollcall import Roster
 
 FINAL = ConfigRecord({"final": True})  # for configure_evaluate: the judgement, not the learning curve
@@ -92,7 +93,7 @@ class FedAvg(Strategy):
     @property
     def sources(self) -> tuple[str, ...]:
         """Source sites with something to train on."""
-        return tuple(site for site in self.roster.sources if self._num_examples(site, "train"))
+        return training_sites(self.ledgers, self.roster)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -142,7 +143,7 @@ class FedAvg(Strategy):
         else:
             tasks = dict.fromkeys(self.roster.sources, EvaluateTask(server_round, "validation"))
             tasks |= dict.fromkeys(self.roster.held_out, EvaluateTask(server_round, "test"))
-        self._tasks = {site: task for site, task in tasks.items() if self._num_examples(site, task.split)}
+        self._tasks = {site: task for site, task in tasks.items() if self._has_examples(site, task.split)}
         self.evaluation = Evaluation(server_round)
         contents = {site: encode(task, weights=arrays) for site, task in self._tasks.items()}
         return self._ask(contents, EVALUATE, server_round)
@@ -155,14 +156,11 @@ class FedAvg(Strategy):
 
     def summary(self) -> None:
         """One line for the log."""
-        logger.info(
-            "%s: %s train, %s held out", type(self).__name__, ", ".join(self.sources), ", ".join(self.roster.held_out)
-        )
+        held_out = ", ".join(self.roster.held_out) or "nobody"
+        logger.info("%s: %s train, %s held out", type(self).__name__, ", ".join(self.sources), held_out)
 
-    def _num_examples(self, site: str, split: str) -> int:
-        ledger = self.ledgers.get(site)
-        counts = ledger.splits.get(split) if ledger else None
-        return counts.num_positive + counts.num_negative if counts else 0
+    def _has_examples(self, site: str, split: str) -> bool:
+        return site in self.ledgers and self.ledgers[site].num_examples(split) > 0
 
     def _ask(self, contents: Mapping[str, RecordDict], message_type: str, server_round: int) -> list[Message]:
         # The message dies with its round: a site that comes back late finds no stale work waiting.
@@ -177,6 +175,13 @@ class FedAvg(Strategy):
         reply = decode(TrainReply, content)
         if (reply.site, reply.server_round) != (site, server_round):
             raise ProtocolError(f"{site} answered for another site or round")
+        fewest, most = plausible_examples(self.ledgers[site], self.config)
+        if not fewest <= reply.num_examples <= most:
+            told = self.ledgers[site].num_examples("train")
+            raise ProtocolError(
+                f"{site} says that it trained on {reply.num_examples} examples and has {told} training examples in its "
+                f"ledger ({fewest} to {most} are possible); its update was left out of this round"
+            )
         return reply, content
 
     def _evaluate_reply(self, site: str, content: RecordDict) -> EvaluateReply:

@@ -1,7 +1,7 @@
 """The ClientApp: four questions, four answers. What an answer holds is in ``fedlung/protocol.py``; nothing else leaves.
 
 An exception of a site is told to the server by its kind and, of fedlung's own errors, by its public text; the whole of
-it goes to the site's own log.
+it, with its traceback, goes to a file that only the site's own user can read (see ``sites/private.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedlung.config import RunConfig
-from fedlung.errors import ConfigError
+from fedlung.errors import ConfigError, FedlungError
 from fedlung.protocol import (
     EvaluateTask,
     PrepareTask,
@@ -29,8 +29,9 @@ from fedlung.protocol import (
     encode_state,
     failure_text,
 )
+from sites.private import ERRORS, discreet_readers, keep_error
 from sites.profile import SiteProfile, load_profile
-from sites.simulated import make_data, simulated_profile
+from sites.simulated import make_data, simulated_file, simulated_profile
 from sites.worker import SiteWorker
 
 THREADS = "FEDLUNG_THREADS"
@@ -46,15 +47,19 @@ class SiteError(Exception):
 
 
 def guarded(handler: Handler) -> Handler:
-    """Let nothing of an exception out but ``failure_text``: Flower sends the text of an exception as it is."""
+    """Let nothing of an exception out but ``failure_text``: Flower sends the text of an exception as it is.
+
+    The log has no more: in a simulation it is the coordinator's.
+    """
 
     @functools.wraps(handler)
     def guard(message: Message, context: Context) -> Message:
         try:
-            return handler(message, context)
-        except Exception as error:
-            logger.exception("%s failed", handler.__name__)
+            with discreet_readers():
+                return handler(message, context)
+        except Exception as error:  # noqa: BLE001 - kept in full below, and raised again in public words
             said = failure_text(error)
+            logger.error("%s failed: %s; %s", handler.__name__, said, _kept(error, context))
         # Outside of the except block, so that the new exception has no chain to the old one.
         raise SiteError(said)
 
@@ -115,6 +120,29 @@ def profile_of(context: Context) -> SiteProfile:
         "this node has no site: start it with --node-config 'profile=\"/path/of/site.toml\"'",
         public="the node was started without a site's profile",
     )
+
+
+def _kept(error: Exception, context: Context) -> str:
+    """Keep an error's full text for the site's own user; says where that is, in words without a path."""
+    try:
+        folder, where = profile_of(context).store, "store folder"
+    except FedlungError:
+        file = _site_file(context)
+        if file is None:
+            return "there is no site.toml beside which to keep its full text"
+        folder, where = file.parent, "folder of its site.toml"
+    try:
+        keep_error(folder, error)
+    except OSError as refusal:
+        return f"its full text could not be kept in the site's {where}: {refusal.strerror}"
+    return f"its full text is in {ERRORS} in the site's {where}"
+
+
+def _site_file(context: Context) -> Path | None:
+    node = context.node_config
+    if "profile" in node:
+        return Path(str(node["profile"]))
+    return simulated_file(int(node["partition-id"])) if "partition-id" in node else None
 
 
 @functools.lru_cache(maxsize=8)

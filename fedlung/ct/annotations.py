@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fedlung.ct.clusters import MAX_READERS, NoduleCluster
 from fedlung.ct.lidc import lidc_clusters
@@ -18,6 +19,7 @@ from fedlung.errors import AnnotationError
 REQUIRED = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 OPTIONAL = ("malignancy", "texture", "readers")
 MAX_SHOWN = 20
+MAX_DIAMETER_MM = 200.0
 
 
 class AnnotationSource:
@@ -64,7 +66,8 @@ def nodule_of(cluster: NoduleCluster, volume: Volume) -> Nodule:
 def read_annotations_csv(path: Path | str) -> dict[str, tuple[Nodule, ...]]:
     """Series UID -> its nodules, from LUNA16's columns and, where they are there, malignancy, texture and readers.
 
-    Raises AnnotationError with every mistake of the file at once, by line.
+    A nodule without a number of readers counts as marked by all of them. Raises AnnotationError with every mistake of
+    the file at once, by line.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -77,7 +80,7 @@ def read_annotations_csv(path: Path | str) -> dict[str, tuple[Nodule, ...]]:
     if mistakes:
         more = [f"and {len(mistakes) - MAX_SHOWN} more"] if len(mistakes) > MAX_SHOWN else []
         full = "\n  ".join([f"the annotations {path} cannot be used:", *mistakes[:MAX_SHOWN], *more])
-        raise AnnotationError(full, public=f"the annotations have {len(mistakes)} mistakes")
+        raise AnnotationError(full, public=f"the annotations have {len(mistakes)} mistake{'s' * (len(mistakes) != 1)}")
     return nodules
 
 
@@ -101,6 +104,8 @@ def write_annotations_csv(path: Path | str, nodules_by_series: Mapping[str, Sequ
 
 
 def _missing_columns(found: Sequence[str]) -> list[str]:
+    if len(found) == 1 and (separators := [mark for mark in ";\t|" if mark in found[0]]):
+        return [f"line 1: the columns are separated by {separators[0]!r}, expected commas"]
     by_lower = {column.lower(): column for column in found}
     mistakes = []
     for column in REQUIRED:
@@ -114,12 +119,28 @@ def _missing_columns(found: Sequence[str]) -> list[str]:
 def _nodules(rows: csv.DictReader, mistakes: list[str]) -> dict[str, tuple[Nodule, ...]]:
     """The nodules of all good rows; what is wrong with the others is added to ``mistakes``."""
     nodules = defaultdict(list)
+    line_of: dict[tuple[str, tuple[float, float, float]], int] = {}
     for row in rows:
         try:
-            nodules[_series_uid(row)].append(_nodule(row))
+            _check_width(row)
+            uid, nodule = _series_uid(row), _nodule(row)
+            first = line_of.setdefault((uid, nodule.center_mm), rows.line_num)
+            if first != rows.line_num:
+                raise ValueError(f"the same place as line {first}; give one row for each nodule")
+            nodules[uid].append(nodule)
         except ValueError as error:
             mistakes.append(f"line {rows.line_num}: {error}")
     return {uid: tuple(found) for uid, found in nodules.items()}
+
+
+def _check_width(row: Mapping[str | None, Any]) -> None:
+    """A row has the cells of the header; empty ones may follow."""
+    further = row.get(None, ())  # where DictReader puts the cells that have no column
+    expected = len(row) - bool(further)
+    found = sum(cell is not None for column, cell in row.items() if column is not None) + len(further)
+    if found < expected or any(cell.strip() for cell in further):
+        hint = " (a decimal comma?)" if further else ""
+        raise ValueError(f"{found} cells, expected {expected} as in line 1{hint}")
 
 
 def _series_uid(row: Mapping[str, str]) -> str:
@@ -133,6 +154,8 @@ def _nodule(row: Mapping[str, str]) -> Nodule:
     diameter_mm = _number(row, "diameter_mm")
     if diameter_mm <= 0:
         raise ValueError(f"diameter_mm is {diameter_mm:g}, expected more than 0")
+    if diameter_mm > MAX_DIAMETER_MM:
+        raise ValueError(f"diameter_mm is {diameter_mm:g}, expected at most {MAX_DIAMETER_MM:g}")
     return Nodule(
         center_mm=(_number(row, "coordX"), _number(row, "coordY"), _number(row, "coordZ")),
         diameter_mm=diameter_mm,
@@ -166,6 +189,6 @@ def _readers(row: Mapping[str, str]) -> int:
     if not (row.get("readers") or "").strip():
         return MAX_READERS
     readers = _number(row, "readers")
-    if readers < 1 or not readers.is_integer():
-        raise ValueError(f"readers is {readers:g}, expected a whole number above 0")
+    if not 1 <= readers <= MAX_READERS or not readers.is_integer():
+        raise ValueError(f"readers is {readers:g}, expected a whole number from 1 to {MAX_READERS}")
     return int(readers)

@@ -14,6 +14,7 @@ from pydicom.errors import InvalidDicomError
 from fedlung.ct.audit import Finding, Slices, audit_file, audit_series
 from fedlung.ct.headers import Header, read_header
 from fedlung.ct.series import LeftOut, Series
+from fedlung.errors import DataError
 
 Progress = Callable[[int, int], None]
 
@@ -27,10 +28,11 @@ def find_series(folder: Path | str, *, progress: Progress | None = None) -> tupl
     """The trusted CT series below a folder, by UID, and a row for everything else.
 
     Folders are walked through links, each once. Files that are no CT slice are counted by folder and reason. Raises
-    NotADirectoryError where there is no such folder.
+    DataError where there is no such folder.
     """
     if not Path(folder).is_dir():
-        raise NotADirectoryError(f"no folder {printable(folder)}")
+        sentence = "the DICOM folder does not exist; correct where it is said to be"
+        raise DataError(f"{printable(folder)}: {sentence}.", public=sentence)
     left_out = _Tally()
     files = list(_walk(Path(folder), left_out))
     by_uid: dict[str, list[Header]] = defaultdict(list)
@@ -80,7 +82,7 @@ class _Tally:
 
     def rows(self) -> list[LeftOut]:
         return [
-            LeftOut(folder, finding.code, f"{names[0]}: {finding.sentence}", finding.remedy, len(names))
+            LeftOut(folder, finding.code, f"{names[0]}: {finding.sentence}", finding.remedy, len(names), False)
             for (folder, finding), names in sorted(self.counts.items(), key=lambda item: (item[0][0], item[0][1].code))
         ]
 

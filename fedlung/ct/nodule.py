@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+UNDECIDED_MALIGNANCY = 3.0  # the middle of the ratings 1..5
+
 
 @dataclass(frozen=True)
 class Nodule:
@@ -22,3 +24,10 @@ class Nodule:
     readers: int = 1
     malignancy: float = math.nan
     texture: float = math.nan
+
+    @property
+    def malignant(self) -> bool | None:
+        """Whether the readers lean towards malignant; None where they are undecided or nobody rated it."""
+        if math.isnan(self.malignancy) or self.malignancy == UNDECIDED_MALIGNANCY:
+            return None
+        return self.malignancy > UNDECIDED_MALIGNANCY

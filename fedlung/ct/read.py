@@ -47,11 +47,6 @@ def read_series(series: Series) -> Volume:
     )
 
 
-def read_geometry(series: Series) -> Geometry:
-    """Where the voxels are, from the headers alone. Raises SeriesError with a stable code."""
-    return _geometry(_audited(series))
-
-
 def _audited(series: Series) -> Slices:
     try:
         slices = Slices(tuple(read_header(path) for path in series.files))

@@ -34,10 +34,12 @@ class Series:
 class LeftOut:
     """Something that was found and not used. Stays at the site; only ``code`` and ``num_files`` may leave it.
 
-    what      a series UID, or the folder of files that are no series
-    code      stable, e.g. ``NONUNIFORM_OR_MISSING_SLICES``
-    sentence  what was found and what was expected
-    remedy    what to do
+    what       a series UID, or the folder of files that are no series
+    code       stable, e.g. ``NONUNIFORM_OR_MISSING_SLICES``
+    sentence   what was found and what was expected
+    remedy     what to do
+    num_files  how many files are not used for it
+    is_series  False: files that are no slices of a series, such as a localizer or a note beside them
     """
 
     what: str
@@ -45,3 +47,4 @@ class LeftOut:
     sentence: str
     remedy: str
     num_files: int = 1
+    is_series: bool = True

@@ -14,19 +14,27 @@ from fedlung.evaluation.statistics import ScoreStatistics
 Floats = npt.NDArray[np.float64]
 
 MAX_UNDEFINED_SHARE = 0.05
+# Of 250 simulated sites with correlated examples, the 95 % interval of the AUC held the true one at 60 to 78 % with 3
+# patients, at 81 to 87 % with 5, at 89 to 91 % with 10.
+LEAST_PATIENTS, FEW_PATIENTS = 5, 10
 
 
-def interval(value: float, replicates_R: Floats, *, confidence: float, why: str) -> Estimate:
+def interval(value: float, replicates_R: Floats, *, confidence: float, num_patients: int, why: str) -> Estimate:
     """``value`` with the percentile interval of its replicates (Efron and Tibshirani 1993, section 13.3).
 
     A replicate in which the metric is undefined is nan. They are counted, and above 5 % of them there is no interval:
     what is left would be the replicates that happened to hold both classes, which is another question. ``why`` is the
     reason to give where the value itself is undefined (nan).
+
+    ``num_patients``: of the smallest site in it. Resampling few patients gives too narrow an interval: below
+    ``LEAST_PATIENTS`` there is none, below ``FEW_PATIENTS`` it is marked by its reason.
     """
     if math.isnan(value):
         return Estimate(reason=why)
     if not len(replicates_R):
         return Estimate(value=value, reason="no interval: no bootstrap replicates were asked for")
+    if num_patients < LEAST_PATIENTS:
+        return Estimate(value=value, reason=f"too few patients for an interval ({num_patients})")
     num_undefined = int(np.isnan(replicates_R).sum())
     if num_undefined > MAX_UNDEFINED_SHARE * len(replicates_R):
         reason = (
@@ -35,13 +43,21 @@ def interval(value: float, replicates_R: Floats, *, confidence: float, why: str)
         return Estimate(value=value, reason=reason, num_undefined=num_undefined)
     tail = (1.0 - confidence) / 2.0
     low, high = np.nanquantile(replicates_R, (tail, 1.0 - tail))
-    return Estimate(value=value, low=float(low), high=float(high), num_undefined=num_undefined)
+    few = num_patients < FEW_PATIENTS
+    mark = f"few patients ({num_patients}): the interval is likely too narrow" if few else None
+    return Estimate(value=value, low=float(low), high=float(high), reason=mark, num_undefined=num_undefined)
 
 
 def estimate(name: str, statistics: ScoreStatistics, edge: int | None, *, confidence: float) -> Estimate:
     """A metric of one site, or of the pooled statistics, with its interval."""
     value, replicates_R = point_and_replicates(name, statistics, edge)
-    return interval(value, replicates_R, confidence=confidence, why=why_undefined(name, statistics, edge))
+    return interval(
+        value,
+        replicates_R,
+        confidence=confidence,
+        num_patients=statistics.num_patients,
+        why=why_undefined(name, statistics, edge),
+    )
 
 
 def mean_over_sites(values: list[tuple[float, Floats]]) -> tuple[float, Floats]:

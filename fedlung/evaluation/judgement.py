@@ -11,10 +11,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from fedlung.config import SelectionRule
+
 FORMAT_VERSION = 1
 
 Role = Literal["source", "held-out"]
-Rule = Literal["auc", "loss"]
+Rule = SelectionRule
 
 
 class Record(BaseModel):
@@ -26,7 +28,8 @@ class Record(BaseModel):
 class Estimate(Record):
     """A number with its percentile interval over patient bootstrap replicates.
 
-    ``reason`` says why there is no value or no interval, or which sites a mean is without. ``num_undefined`` counts
+    ``reason`` says why there is no value or no interval, why one has to be doubted, or which sites a mean is without.
+    ``num_undefined`` counts
     the replicates in which the metric was undefined.
     """
 
@@ -184,13 +187,22 @@ class SplitRow(Record):
 
 
 class LedgerRow(Record):
-    """What a site had, what it could use, and how much it left out by reason code."""
+    """What a site had, what it could use, and how much it left out by reason code.
+
+    left_out        series that are no case; with the prepared ones they are all that were declared
+    ignored_files   files that are no slices of a series
+    unused_nodules  nodules of prepared cases (or cubes) that are no example of the task
+    remarks         prepared cases with something odd about them; they are used
+    """
 
     site: str
     num_declared: int
     num_readable: int
     num_prepared: int
     left_out: dict[str, int]
+    ignored_files: dict[str, int]
+    unused_nodules: dict[str, int]
+    remarks: dict[str, int]
     splits: dict[str, SplitRow]
     data_fingerprint: str
 

@@ -1,25 +1,39 @@
-"""Reading a run folder: config.json and the events of rounds.jsonl, one line each.
-
-run-started, roll-call, prepared, round (one for each), selected, judged, finished | failed
-"""
+"""What a run folder is called and holds: config.json, checkpoints, and the events of rounds.jsonl, one line each."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
 from fedlung.config import RunConfig
-from fedlung.errors import RunError
+from fedlung.errors import ConfigError, RunError
 from fedlung.evaluation.judgement import Judgement
+
+EventName = Literal[
+    "run-started",
+    "roll-call",
+    "prepared",  # one for each site
+    "training",
+    "round",  # one for each round
+    "selected",
+    "judged",
+    "finished",
+    "failed",  # instead of the rest
+]
+EVENTS: tuple[EventName, ...] = get_args(EventName)
 
 CONFIG_FILE = "config.json"
 EVENTS_FILE = "rounds.jsonl"
 CHECKPOINTS_FOLDER = "checkpoints"
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Event = Mapping[str, Any]
 
@@ -33,7 +47,7 @@ class RunRecord:
     events: tuple[Event, ...]
     truncated: bool
 
-    def last(self, name: str) -> Event | None:
+    def last(self, name: EventName) -> Event | None:
         """The newest event of that name."""
         return next((event for event in reversed(self.events) if event["event"] == name), None)
 
@@ -56,6 +70,14 @@ class RunRecord:
         newest = self.events[-1]["event"] if self.events else "none"
         why = f"it failed: {failed.get('reason', 'no reason given')}" if failed else f"its last event is {newest!r}"
         return f"run {self.folder.name} has no judgement to report: {why}. Run it again under another name."
+
+
+def run_name(name: str, config: RunConfig, now: datetime) -> str:
+    """``name``; an empty one becomes ``<task>-<YYYYmmdd-HHMMSS>``. Raises ConfigError for no plain folder name."""
+    name = name or f"{config.task.name}-{now:%Y%m%d-%H%M%S}"
+    if not RUN_NAME.fullmatch(name):
+        raise ConfigError(f"a run's name is made of letters, digits, '.', '_' and '-' (at most 100), not {name!r}.")
+    return name
 
 
 def what_numbers_depend_on(config: RunConfig) -> RunConfig:

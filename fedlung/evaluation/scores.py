@@ -48,12 +48,15 @@ class Measure:
         return {name: self._mean(name, statistics_by_site) for name in METRICS}
 
     def gap(
-        self, sources: Mapping[str, ScoreStatistics], held_out: Mapping[str, ScoreStatistics], missing: Sequence[str]
+        self,
+        sources: Mapping[str, ScoreStatistics],
+        held_out: Mapping[str, ScoreStatistics],
+        missing: Mapping[str, str],
     ) -> dict[str, Estimate]:
         """Each metric's mean over ``sources`` minus its mean over ``held_out``.
 
-        ``missing``: held-out sites without an answer. A gap is undefined unless every held-out site has the metric: a
-        held-out site that silently leaves the mean would change the question.
+        ``missing``: held-out sites without scores, and why. A gap is undefined unless every held-out site has the
+        metric: a held-out site that silently leaves the mean would change the question.
         """
         return {name: self._gap(name, sources, held_out, missing) for name in METRICS}
 
@@ -67,7 +70,7 @@ class Measure:
         )
         why = why_undefined("auc", model if math.isnan(value) else baseline, self.edge)
         if math.isnan(value - other) or are_paired(model, baseline):
-            return interval(value - other, replicates_R - other_R, confidence=self.confidence, why=why)
+            return self._interval(value - other, replicates_R - other_R, [model], why)
         return Estimate(value=value - other, reason="no interval: the site did not draw both scores' replicates alike")
 
     def _confusion(self, statistics: ScoreStatistics) -> ConfusionCounts | None:
@@ -80,19 +83,19 @@ class Measure:
         defined, undefined = self._by_site(name, statistics_by_site)
         value, replicates_R = mean_over_sites(list(defined.values()))
         why = "undefined at every site" if undefined else "no site has answered"
-        found = interval(value, replicates_R, confidence=self.confidence, why=f"{why}{_listed(undefined)}")
-        return _without(found, undefined)
+        used = [statistics_by_site[site] for site in defined]
+        return _without(self._interval(value, replicates_R, used, f"{why}{_listed(undefined)}"), undefined)
 
     def _gap(
         self,
         name: str,
         sources: Mapping[str, ScoreStatistics],
         held_out: Mapping[str, ScoreStatistics],
-        missing: Sequence[str],
+        missing: Mapping[str, str],
     ) -> Estimate:
         seen, unseen_reasons = self._by_site(name, sources)
         apart, apart_reasons = self._by_site(name, held_out)
-        apart_reasons |= dict.fromkeys(missing, "no answer to the final evaluation")
+        apart_reasons |= missing
         if apart_reasons or not apart:
             why = f"undefined at a held-out site{_listed(apart_reasons)}" if apart_reasons else "no site is held out"
             return Estimate(reason=why)
@@ -102,8 +105,13 @@ class Measure:
         )
         replicates_R: Floats = source_R - other_R if seen else np.empty(0)
         why = f"undefined at every source site{_listed(unseen_reasons)}"
-        found = interval(source - other, replicates_R, confidence=self.confidence, why=why)
-        return _without(found, unseen_reasons)
+        used = [*(sources[site] for site in seen), *held_out.values()]
+        return _without(self._interval(source - other, replicates_R, used, why), unseen_reasons)
+
+    def _interval(self, value: float, replicates_R: Floats, used: Sequence[ScoreStatistics], why: str) -> Estimate:
+        """The interval of a number made of several statistics: no better than that of the smallest of them."""
+        fewest = min((statistics.num_patients for statistics in used), default=0)
+        return interval(value, replicates_R, confidence=self.confidence, num_patients=fewest, why=why)
 
     def _by_site(
         self, name: str, statistics_by_site: Mapping[str, ScoreStatistics]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import logging
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +12,14 @@ from pathlib import Path
 
 from fedlung.config import RunConfig, Scalar
 from fedlung.errors import ConfigError
-from fedlung.evaluation.runrecord import CONFIG_FILE
+from fedlung.evaluation.runrecord import CONFIG_FILE, run_name
+from fedlung.provisioning import ServerKit, SiteKit, expires_soon
 
 LOG = "flower.log"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Ray's sockets lie below its temporary folder, and the path of a socket has at most 107 characters (Linux).
 LONGEST_RAY_FOLDER = 37
+
+logger = logging.getLogger(__name__)
 
 
 def name_in(profile: Path) -> str:
@@ -29,23 +31,36 @@ def name_in(profile: Path) -> str:
 
 
 def completed_config(names: Sequence[str], overrides: Mapping[str, Scalar]) -> RunConfig:
-    """The run's configuration: defaults, then ``overrides``; all sites take part unless told otherwise."""
+    """The run's configuration: defaults, then ``overrides``; all sites take part unless told otherwise.
+
+    Raises ConfigError, also for ``folder``: where a run is kept is said to the launch, not by a knob.
+    """
     defaults = RunConfig.from_run_config({}).federation
     chosen: dict[str, Scalar] = {"federation.sites": ",".join(names), **overrides}
+    if "folder" in overrides:
+        raise ConfigError(f"folder {overrides['folder']!r} would not be used here: give the runs' folder with --runs.")
     if "federation.held-out" not in chosen and not set(defaults.held_out_names) <= set(names):
-        raise ConfigError(f"which site is to be held out? Name one of {', '.join(names)} with federation.held-out.")
+        raise ConfigError(
+            f"which site is to be held out? Name one of {', '.join(names)} with --held-out NAME, or none with "
+            '--held-out "".'
+        )
     return RunConfig.from_run_config(chosen)
 
 
 def run_folder(config: RunConfig, runs: Path, name: str = "") -> Path:
     """Where the run will be written (absolute). Raises ConfigError when a run is there already."""
-    name = name or config.name or f"{config.task.name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"a run's name is made of letters, digits, '.', '_' and '-' (at most 100), not {name!r}.")
-    run = runs.resolve() / name
+    run = runs.resolve() / run_name(name or config.name, config, datetime.now().astimezone())
     if (run / CONFIG_FILE).exists():
         raise ConfigError(f"{run} holds a run already; nothing is overwritten. Give another name, or move it away.")
     return run
+
+
+def warn_of_expiry(kit: ServerKit | SiteKit) -> None:
+    """Log that a kit's certificates are about to expire, while there is time to hand out new ones."""
+    if (left := expires_soon(kit)) is not None:
+        logger.warning(
+            "the certificates in %s expire in %d days: make a new kit with `fedlung kit`", kit.folder, left.days
+        )
 
 
 def settings_of(run: Path, config: RunConfig) -> dict[str, Scalar]:

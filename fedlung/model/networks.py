@@ -6,8 +6,6 @@ building a network moves no global generator.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 
@@ -19,17 +17,16 @@ from fedlung.seeding import derive_torch
 HEAD_SD = 0.01
 
 
-def build_model(cfg: ModelConfig, seed: int, *, prior: float = 0.5) -> nn.Module:
+def build_model(cfg: ModelConfig, seed: int) -> nn.Module:
     """A float32 network on the CPU whose forward is x_BCDHW (C = 1, values in [0, 1]) -> logits_B.
 
-    ``prior`` is the probability that a fresh network gives to everything: the share of positives to expect (Lin et al.
-    2017, section 3.3), one half where class weights already make up for it. ``width``, ``stem`` and ``norm`` are the
-    residual network's; "simple-cnn" is the fixed baseline and has none of them.
+    A fresh one gives a probability of about one half to everything. ``width``, ``stem`` and ``norm`` are the residual
+    network's; "simple-cnn" is the fixed baseline and has none of them.
     """
     with torch.device("meta"):
         model = _architecture(cfg)
     model.to_empty(device="cpu")
-    _initialize(model, derive_torch(seed, "model", cfg.name), prior=prior)
+    _initialize(model, derive_torch(seed, "model", cfg.name))
     return model
 
 
@@ -39,8 +36,11 @@ def _architecture(cfg: ModelConfig) -> ResNet3D | SimpleCNN:
     return ResNet3D(cfg.name, width=cfg.width, stem=cfg.stem, norm=cfg.norm, dropout=cfg.dropout)
 
 
-def _initialize(model: nn.Module, generator: torch.Generator, *, prior: float) -> None:
-    """He et al. 2015 for convolutions, one and zero for norms, Lin et al. 2017, section 4.1, for the head.
+def _initialize(model: nn.Module, generator: torch.Generator) -> None:
+    """He et al. 2015 for convolutions, one and zero for norms, a near-zero head.
+
+    The head's bias is zero and not the log odds of few positives (Lin et al. 2017, section 4.1): the class weights make
+    up for those already.
 
     The last norm of a block starts at one, not at zero as in Goyal et al. 2017: under AdamW a scale grows by about the
     learning rate a step, and the few steps of a short federation end before branches that start shut have opened.
@@ -54,4 +54,4 @@ def _initialize(model: nn.Module, generator: torch.Generator, *, prior: float) -
             module.reset_parameters()
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=HEAD_SD, generator=generator)
-            nn.init.constant_(module.bias, -math.log((1.0 - prior) / prior))
+            nn.init.zeros_(module.bias)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 
+from fedlung.config import Precision
 from fedlung.errors import ConfigError
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def uses_bfloat16(device: torch.device, precision: Precision) -> bool:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fedlung.model.precision import Precision, autocasting, deterministic_convolutions
+from fedlung.config import Precision
+from fedlung.model.precision import autocasting, deterministic_convolutions
 
 
 class Loadable(Protocol):

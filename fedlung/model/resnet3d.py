@@ -17,16 +17,12 @@ because hooks that take gradients per example cannot bear that.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedlung.config import Norm, Stem
 from fedlung.model.head import Head
-
-Norm = Literal["group", "batch"]
-Stem = Literal["full", "half", "quarter"]
 
 STEM_KERNEL: dict[Stem, int] = {"full": 3, "half": 3, "quarter": 7}
 STEM_STRIDE: dict[Stem, int] = {"full": 1, "half": 2, "quarter": 2}

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from fedlung.config import TaskConfig
 from fedlung.errors import DataError, StoreError
+from fedlung.files import replacing
 from fedlung.patches.splits import SPLITS
 
 FORMAT = "fedlung-archive-1"
@@ -57,7 +58,8 @@ class PatchArchive:
 
     def __post_init__(self) -> None:
         if mistakes := _mistakes(self):
-            raise StoreError("a patch archive does not fit: " + "; ".join(mistakes) + ". Build it again.")
+            sentence = "a patch archive does not fit: " + "; ".join(mistakes) + ". Build it again."
+            raise StoreError(sentence, public="the site's archive does not fit")
 
     def __len__(self) -> int:
         return len(self.label_N)
@@ -82,11 +84,14 @@ class PatchArchive:
     def of_site(self, site: str) -> PatchArchive:
         """One site's cubes. Raises DataError when the archive has no such site."""
         if site not in self.sites:
-            raise DataError(f"the archive has no site {site!r}; it has {', '.join(self.sites)}. Set archive-site.")
+            raise DataError(
+                f"the archive has no site {site!r}; it has {', '.join(self.sites)}. Set archive-site.",
+                public="the site's archive has no cubes of this site: archive-site in its site.toml names one",
+            )
         return self.take(self.site_N == site)
 
     def for_task(self, task: TaskConfig) -> tuple[PatchArchive, Mapping[str, int]]:
-        """The cubes that are examples of the task, and how many were left out by reason.
+        """The cubes that are examples of the task, and how many nodules it cannot use by reason.
 
         readers-below-k          fewer readers than ``task.readers``; where the number is unknown the cube is kept
         malignancy-undecided     the ratings are 3 or there are none
@@ -100,16 +105,14 @@ class PatchArchive:
             )
         few_N = (self.readers_N > 0) & (self.readers_N < task.readers)
         undecided_N = ~few_N & (self.label_N == UNDECIDED_LABEL)
-        left_out = {"readers-below-k": int(few_N.sum()), "malignancy-undecided": int(undecided_N.sum())}
-        return self.take(~few_N & ~undecided_N), {reason: number for reason, number in left_out.items() if number}
+        unused = {"readers-below-k": int(few_N.sum()), "malignancy-undecided": int(undecided_N.sum())}
+        return self.take(~few_N & ~undecided_N), {reason: number for reason, number in unused.items() if number}
 
     def save(self, path: Path) -> None:
         """Write one ``.npz``, whole or not at all; the same archive gives the same bytes."""
         content = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
+        with replacing(path) as file:
             np.savez_compressed(file, format=np.asarray(FORMAT), **content)  # type: ignore[arg-type]
-        partial.replace(path)
 
 
 def load_archive(path: Path) -> PatchArchive:
@@ -123,16 +126,24 @@ def load_archive(path: Path) -> PatchArchive:
             public="the site's archive is missing",
         ) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path}: not a readable .npz without pickled objects ({error})") from error
+        raise StoreError(
+            f"{path}: not a readable .npz without pickled objects ({error}); build or download it again",
+            public="the site's archive cannot be read",
+        ) from error
     if "train_images" in content:
         return _from_medmnist(path, content)
     expected = {field.name for field in fields(PatchArchive)} | {"format"}
     if missing := sorted(expected - set(content)):
         raise StoreError(
-            f"{path}: not a patch archive; it lacks {', '.join(missing)} and has {', '.join(sorted(content))}"
+            f"{path}: not a patch archive; it lacks {', '.join(missing)} and has {', '.join(sorted(content))}. "
+            "`fedlung archive build` makes one.",
+            public="the site's archive is none: fields are missing",
         )
     if content["format"].tolist() != FORMAT:
-        raise StoreError(f"{path}: archive of form {content['format']}, expected {FORMAT}; build it again")
+        raise StoreError(
+            f"{path}: archive of form {content['format']}, expected {FORMAT}; build it again",
+            public="the site's archive is of another form: build it again",
+        )
     return _from_content(content)
 
 
@@ -150,7 +161,10 @@ def _from_medmnist(path: Path, content: Mapping[str, np.ndarray]) -> PatchArchiv
     """NoduleMNIST3D (medmnist.com): one site, its own splits; who is behind a cube is not told."""
     needed = [f"{split}_{part}" for split in _MEDMNIST_SPLITS for part in ("images", "labels")]
     if missing := [name for name in needed if name not in content]:
-        raise StoreError(f"{path}: looks like MedMNIST's form but lacks {', '.join(missing)}; download it again")
+        raise StoreError(
+            f"{path}: looks like MedMNIST's form but lacks {', '.join(missing)}; download it again",
+            public="the site's archive is none: fields are missing",
+        )
     cubes_NDHW = np.concatenate([content[f"{split}_images"] for split in _MEDMNIST_SPLITS])
     sizes = [len(content[f"{split}_images"]) for split in _MEDMNIST_SPLITS]
     num = len(cubes_NDHW)

@@ -142,11 +142,6 @@ def patch_set(
     )
 
 
-def scan_set(cases: Sequence[Case], task: TaskConfig, prepare: PrepareConfig) -> ScanSet:
-    """The whole volumes of the cases."""
-    return ScanSet(cases, task, prepare)
-
-
 def _load(cuts: Iterable[tuple[npt.NDArray, IntArray]], num: int, edge: int, *, low: int, high: int) -> torch.Tensor:
     """(num, 1, edge, edge, edge) float32: boxes of volumes by their first voxel, [low, high] made [0, 1].
 

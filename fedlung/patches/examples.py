@@ -34,10 +34,10 @@ class SplitSize(NamedTuple):
 
 
 class Source(Protocol):
-    """Where a site's examples come from. ``left_out`` counts by reason what the task cannot use."""
+    """Where a site's examples come from. ``unused_nodules`` counts by reason those that the task cannot use."""
 
     @property
-    def left_out(self) -> Mapping[str, int]: ...
+    def unused_nodules(self) -> Mapping[str, int]: ...
 
     def patient_labels(self) -> dict[str, int]: ...
 
@@ -66,7 +66,7 @@ class SiteExamples:
 
     def __init__(self, source: Source, splits: Mapping[str, str], cfg: RunConfig, site: str) -> None:
         self.split_by_patient = splits
-        self.left_out = source.left_out
+        self.unused_nodules = source.unused_nodules
         self._source, self._cfg, self._site = source, cfg, site
         self._fixed: dict[str, ExampleSet] = {}
 
@@ -103,7 +103,7 @@ class CaseSource:
     def __init__(self, cases: Sequence[Case], cfg: RunConfig) -> None:
         self._cases, self._cfg = sorted(cases, key=lambda case: case.case_id), cfg
         self._candidates: dict[str, IntArray] = {}
-        self.left_out = _unused_nodules(self._cases, cfg)
+        self.unused_nodules = _unused_nodules(self._cases, cfg)
 
     def patient_labels(self) -> dict[str, int]:
         return patient_labels(self._cases, self._cfg.task)
@@ -130,7 +130,7 @@ class ArchiveSource:
     """One site's cubes of an archive; they are the same each round."""
 
     def __init__(self, archive: PatchArchive, cfg: RunConfig) -> None:
-        self._archive, self.left_out = archive.for_task(cfg.task)
+        self._archive, self.unused_nodules = archive.for_task(cfg.task)
         self._cfg = cfg
 
     def patient_labels(self) -> dict[str, int]:
@@ -158,7 +158,7 @@ def _unused_nodules(cases: Sequence[Case], cfg: RunConfig) -> dict[str, int]:
         for nodule in case.nodules:
             if nodule.readers < cfg.task.readers:
                 reasons["readers-below-k"] += 1
-            elif cfg.task.name == "malignancy" and (np.isnan(nodule.malignancy) or nodule.malignancy == 3):
+            elif cfg.task.name == "malignancy" and nodule.malignant is None:
                 reasons["malignancy-undecided"] += 1
     return dict(reasons)
 

@@ -7,15 +7,17 @@ A table of series has the columns ``series_uid`` and ``patient_id`` and, as the 
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from collections import Counter
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
+from fedlung.config import PartitionRule
 from fedlung.errors import DataError
+from fedlung.names import SITE_NAME_RULE, as_site_name
 
-Rule = Literal["manufacturer", "scanner-model", "virtual-site", "dirichlet", "iid", "table"]
-RULES: tuple[str, ...] = get_args(Rule)
+RULES: tuple[str, ...] = get_args(PartitionRule)
 
 _MANUFACTURERS = {"ge": "GE", "general": "GE", "philips": "Philips", "siemens": "SIEMENS", "toshiba": "TOSHIBA"}
 _PREFIXES = {"GE": "GE", "SIEMENS": "SIE", "Philips": "PHI", "TOSHIBA": "TOS"}
@@ -25,7 +27,7 @@ _MAX_DRAWS = 1000
 def partition(
     table: pd.DataFrame,
     *,
-    by: Rule = "manufacturer",
+    by: PartitionRule = "manufacturer",
     num_sites: int = 4,
     alpha: float = 0.5,
     rng: np.random.Generator | None = None,
@@ -40,6 +42,8 @@ def partition(
     A patient whose series the rule gives to several sites goes whole to the one that has most of them, in a tie to
     the alphabetically first; ``moved_patients`` lists them. Raises DataError when the table lacks what the rule needs.
     """
+    if table.empty:
+        raise DataError("there is no series to make sites of: what was left out, and why, says what to mend")
     _require(table, "series_uid", "patient_id")
     if table["series_uid"].duplicated().any():
         raise DataError("the table of series names a series twice; each series_uid must have one row")
@@ -69,7 +73,7 @@ def manufacturer_name(text: object) -> str:
     """One spelling for each manufacturer: "GE MEDICAL SYSTEMS" and "GE" -> "GE"; one unknown to us -> a safe name."""
     words = re.findall(r"[a-z]+", _text(text).lower())
     known = [name for word, name in _MANUFACTURERS.items() if word in words]
-    return known[0] if known else safe_name(text)
+    return known[0] if known else as_site_name(_text(text))
 
 
 def virtual_site(manufacturer: object, slice_thickness_mm: float) -> str:
@@ -89,14 +93,6 @@ def virtual_site(manufacturer: object, slice_thickness_mm: float) -> str:
     return "SIE-2" if prefix == "SIE" and slice_thickness_mm < 3 else f"{prefix}-thick"
 
 
-def safe_name(text: object) -> str:
-    """A name of letters, digits and ``- _ . ( )`` only, that starts with a letter or digit; "unknown" for nothing."""
-    name = re.sub(r"[^A-Za-z0-9_.()-]+", "-", _text(text)).strip("-_.")
-    if name and not name[0].isalnum():
-        name = f"site-{name}"
-    return name or "unknown"
-
-
 def _text(value: object) -> str:
     return value.strip() if isinstance(value, str) else "" if value is None or value != value else str(value)
 
@@ -108,7 +104,7 @@ def _most_frequent(sites: pd.Series) -> str:
 def _sites_of_scanners(table: pd.DataFrame, by: str) -> list[str]:
     if by == "scanner-model":
         _require(table, "scanner_model")
-        return [safe_name(model) for model in table["scanner_model"]]
+        return [as_site_name(_text(model)) for model in table["scanner_model"]]
     _require(table, "manufacturer")
     if by == "manufacturer":
         return [manufacturer_name(name) for name in table["manufacturer"]]
@@ -128,7 +124,17 @@ def _sites_of_own_table(table: pd.DataFrame, own: pd.DataFrame | None) -> pd.Ser
     sites = table[key].map(site_of_key.set_index(key)["site"])
     if missing := int(sites.isna().sum()):
         raise DataError(f"the own table lacks {missing} of {len(table)} series (looked up by {key}); add their rows")
-    return sites.map(safe_name)
+    return sites.map(_names_of_own_sites(sites))
+
+
+def _names_of_own_sites(sites: pd.Series) -> dict[str, str]:
+    """The name of a site for each one that a user wrote; two that would be one are refused, not merged."""
+    names = {str(written): as_site_name(str(written)) for written in sites.unique()}
+    for name, number in Counter(names.values()).items():
+        if number > 1:
+            same = ", ".join(repr(written) for written, own in names.items() if own == name)
+            raise DataError(f"the own table's sites {same} would all be named {name}; a name is {SITE_NAME_RULE}")
+    return names
 
 
 def _drawn_sites(

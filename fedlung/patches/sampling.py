@@ -6,6 +6,7 @@ is mistaken for; easy background anywhere in the lung. Index space is zyx.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +21,6 @@ FloatArray = npt.NDArray[np.float64]
 Centers = tuple[FloatArray, IntArray, FloatArray]
 
 VESSEL_HU = -500  # lung parenchyma is near -850, a vessel filled with blood near 40
-UNDECIDED = 3.0  # of the ratings of malignancy 1..5
 SCAN_DIAMETER_MM = 3.0
 _MAX_STARTS = 2048
 _MAX_STEPS = 6
@@ -54,7 +54,7 @@ def patch_centers(
     centers_N3 = centers_N3 + rng.uniform(-jitter_3, jitter_3, size=centers_N3.shape)
     diameter_N = np.array([case.nodules[index].diameter_mm for index in chosen], dtype=np.float64)
     if task.name == "malignancy":
-        labels_N = np.array([case.nodules[index].malignancy > UNDECIDED for index in chosen], dtype=np.int64)
+        labels_N = np.array([case.nodules[index].malignant for index in chosen], dtype=np.int64)
         return centers_N3, labels_N, diameter_N
     background_N3 = _background(case, cfg, rng, jitter_3, len(chosen), candidates_N3)
     return (
@@ -73,7 +73,13 @@ def counts(nodule: Nodule, task: TaskConfig) -> bool:
         return nodule.diameter_mm >= SCAN_DIAMETER_MM
     if nodule.readers < task.readers:
         return False
-    return task.name == "nodule" or (np.isfinite(nodule.malignancy) and nodule.malignancy != UNDECIDED)
+    return task.name == "nodule" or nodule.malignant is not None
+
+
+def most_background(num_nodules: int, num_cases: int, cfg: PatchConfig) -> int:
+    """More background than this is never drawn from ``num_cases`` cases with ``num_nodules`` nodules together."""
+    # Each case is asked for the larger of two numbers, one of them rounded, which adds a half at most.
+    return math.floor(num_cases * (cfg.min_background + 0.5) + cfg.background_per_nodule * num_nodules)
 
 
 def patient_labels(cases: Sequence[Case], task: TaskConfig) -> dict[str, int]:
@@ -83,7 +89,7 @@ def patient_labels(cases: Sequence[Case], task: TaskConfig) -> dict[str, int]:
         own = [nodule for nodule in case.nodules if counts(nodule, task)]
         if task.name == "malignancy" and not own:
             continue
-        positive = any(task.name != "malignancy" or nodule.malignancy > UNDECIDED for nodule in own)
+        positive = any(task.name != "malignancy" or nodule.malignant for nodule in own)
         labels[case.patient_key] = max(labels.get(case.patient_key, 0), int(positive))
     return dict(sorted(labels.items()))
 
@@ -119,6 +125,11 @@ def _step_uphill(case: Case, index_N3: IntArray) -> IntArray:
     return np.clip(index_N3 + _NEIGHBOURS_27_3[best_N], 0, last_3)
 
 
+def _num_background(num_nodules: int, cfg: PatchConfig) -> int:
+    """How many background centres one case is asked for."""
+    return max(cfg.min_background, round(cfg.background_per_nodule * num_nodules))
+
+
 def _background(
     case: Case,
     cfg: PatchConfig,
@@ -128,7 +139,7 @@ def _background(
     candidates_N3: IntArray | None,
 ) -> FloatArray:
     """(N, 3) background centres: first the hard ones, then easy ones up to the number that ``cfg`` asks for."""
-    wanted = max(cfg.min_background, round(cfg.background_per_nodule * num_nodules))
+    wanted = _num_background(num_nodules, cfg)
     candidates_N3 = hard_candidates(case) if candidates_N3 is None else candidates_N3
     hard_N3 = rng.permutation(candidates_N3).astype(np.float64)
     hard_N3 = _far_from_nodules(case, cfg, hard_N3 + rng.uniform(-jitter_3, jitter_3, size=hard_N3.shape))

@@ -32,7 +32,11 @@ def split_patients(label_by_patient: Mapping[str, int], cfg: SplitConfig, rng: n
     The order of the mapping does not matter. Raises DataError when there is no patient.
     """
     if not label_by_patient:
-        raise DataError("a site has no patient with an example of the task: nothing to split", public="no patient")
+        raise DataError(
+            "a site has no patient with an example of the task: nothing to split. See in its ledger what was left out, "
+            "compare task.readers with its annotations, or bring more patients.",
+            public="no patient with an example of the task",
+        )
     splits: dict[str, str] = {}
     for label in sorted(set(label_by_patient.values())):
         patients = sorted(patient for patient, own in label_by_patient.items() if own == label)

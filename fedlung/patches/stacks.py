@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fedlung.ct.nodule import UNDECIDED_MALIGNANCY
 from fedlung.errors import StoreError
 from fedlung.patches.archive import UNDECIDED_LABEL, PatchArchive
 from fedlung.patches.partition import manufacturer_name
@@ -80,8 +81,8 @@ def build_from_stacks(
 
 def malignancy_label(malignancy_N: FloatArray) -> npt.NDArray[np.int64]:
     """1 above a rating of 3, 0 below it, -1 (undecided) at 3 and where nobody rated."""
-    decided_N = np.isfinite(malignancy_N) & (malignancy_N != 3)
-    return np.where(decided_N, malignancy_N > 3, UNDECIDED_LABEL).astype(np.int64)
+    decided_N = np.isfinite(malignancy_N) & (malignancy_N != UNDECIDED_MALIGNANCY)
+    return np.where(decided_N, malignancy_N > UNDECIDED_MALIGNANCY, UNDECIDED_LABEL).astype(np.int64)
 
 
 def consensus_diameter_mm(

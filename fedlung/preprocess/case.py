@@ -12,6 +12,22 @@ from fedlung.ct.nodule import Nodule
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Something odd about a case that was kept. Only ``code`` may leave the site.
+
+    what      the series UID, or the case's id where no UID may be; never a part of the sentence
+    code      stable, e.g. ``NODULE_OUTSIDE_LUNG``
+    sentence  what was found and what was expected
+    remedy    what to do
+    """
+
+    what: str
+    code: str
+    sentence: str
+    remedy: str
+
+
+@dataclass(frozen=True)
 class Case:
     """One series, resampled and windowed, with its lung mask and its nodules.
 
@@ -21,6 +37,7 @@ class Case:
     lung_DHW     (D, H, W) bool, lung with juxtapleural nodules inside
     geometry     of image and mask; its world is still the patient's LPS
     nodules      all nodules of the annotation source that lie on the grid, in LPS millimetres
+    image_digest of the image's bytes, so that what depends on the pixels need not read them again
     """
 
     case_id: str
@@ -33,6 +50,7 @@ class Case:
     kernel: str = ""
     slice_thickness_mm: float = float("nan")
     synthetic: bool = False
+    image_digest: str = ""
 
     @property
     def nodule_centers_N3(self) -> npt.NDArray[np.float64]:

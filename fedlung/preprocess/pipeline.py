@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -23,34 +24,35 @@ from fedlung.ct.find import find_series
 from fedlung.ct.read import read_series
 from fedlung.ct.series import LeftOut, Series
 from fedlung.ct.volume import Volume
-from fedlung.errors import DataError, FedlungError, SeriesError, StoreError
-from fedlung.preprocess.prepare import keyed_name, place_nodules, prepare_case, prepare_with_remarks, store_fingerprint
+from fedlung.errors import FedlungError, SeriesError, StoreError
+from fedlung.preprocess.case import Remark
+from fedlung.preprocess.prepare import keyed_name, place_nodules, prepare_with_remarks, store_fingerprint
 from fedlung.preprocess.store import CaseStore
-
-__all__ = ["PrepareLedger", "prepare_case", "prepare_series", "store_fingerprint"]
-
-_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PrepareLedger:
-    """What became of a site's series. ``left_out`` may hold names and stays at the site; its codes may leave.
+    """What became of a site's series. Rows may hold names and stay at the site; their codes may leave.
 
     num_declared  series that the folder, the site's table or its annotations know of
     num_readable  those that could be read
-    num_prepared  those that are cases in the store now
-    left_out      what is not, and remarks on what is (with num_files = 0)
+    num_prepared  those that are cases in the store now; the others are in ``left_out``, one row each
+    left_out      those, and files that are no slices of a series
+    remarks       what is odd about the cases
     case_ids      the cases of exactly these series, sorted; a store may hold others, of an earlier table
+    tracebacks    of errors that nobody foresaw; they may hold names as well
     """
 
     num_declared: int
     num_readable: int
     num_prepared: int
     left_out: tuple[LeftOut, ...]
+    remarks: tuple[Remark, ...]
     seconds: float
     case_ids: tuple[str, ...] = ()
+    tracebacks: tuple[str, ...] = ()
 
 
 def prepare_series(
@@ -72,22 +74,23 @@ def prepare_series(
     if store.fingerprint != store_fingerprint(cfg):
         raise StoreError("the store was opened for another configuration; open it with store_fingerprint(cfg)")
     started = time.monotonic()
-    series, rows = _chosen(series_folder, annotations, select)
-    work = _Preparation(annotations, cfg, store, site_key, device, rows=rows)
-    num_declared = len(series) + sum(_UID.fullmatch(row.what) is not None for row in rows)
+    series, left_out = _chosen(series_folder, annotations, select)
+    work = _Preparation(annotations, cfg, store, site_key, device, left_out=left_out)
+    num_declared = len(series) + sum(row.is_series for row in left_out)
     for num_done, _ in enumerate(work.run(series), start=1):
         if progress is not None:
             progress(num_done, len(series))
-    store.write_ledger([replace(row, what=keyed_name(site_key, row.what)) for row in work.rows])
-    for row in work.rows:
-        logger.warning("%s: %s: %s %s", row.what, row.code, row.sentence, row.remedy)
+    store.write_ledger([replace(row, what=keyed_name(site_key, row.what)) for row in work.left_out])
+    work.log()
     return PrepareLedger(
         num_declared=num_declared,
         num_readable=work.num_readable,
         num_prepared=len(work.case_ids),
-        left_out=tuple(work.rows),
+        left_out=tuple(work.left_out),
+        remarks=tuple(work.remarks),
         seconds=time.monotonic() - started,
         case_ids=tuple(sorted(work.case_ids)),
+        tracebacks=tuple(work.tracebacks),
     )
 
 
@@ -100,49 +103,79 @@ class _Preparation:
     store: CaseStore
     site_key: bytes
     device: torch.device
-    rows: list[LeftOut]
+    left_out: list[LeftOut]
+    remarks: list[Remark] = field(default_factory=list)
     case_ids: list[str] = field(default_factory=list)
+    tracebacks: list[str] = field(default_factory=list)
     num_readable: int = 0
 
     def run(self, series: Sequence[Series]) -> Iterator[Series]:
         """Yields each series when it is done, first those that the store has already."""
-        kept = [one for one in series if self._case_id(one) in self.store]
+        # ORDER: before any is read. What changes while it is read is found changed the next time.
+        made_from = {one.series_uid: self._state_of_files(one) for one in series}
+        kept = [one for one in series if self._is_kept(one, made_from[one.series_uid])]
         for one in kept:
             self._guarded(one, partial(self._renew, one))
             yield one
         for one, reading in _read_ahead([one for one in series if one not in kept]):
-            self._guarded(one, partial(self._prepare, one, reading))
+            self._guarded(one, partial(self._prepare, one, reading, made_from[one.series_uid]))
             del reading  # ORDER: let go of this volume before the one after the next is read.
             yield one
 
-    def _case_id(self, series: Series) -> str:
-        return keyed_name(self.site_key, series.series_uid)
+    def log(self) -> None:
+        """What was left out and what is odd, by code and keyed name: a log may leave the site, names must not."""
+        for row in self.left_out:
+            logger.warning("left out: %s: %s, %d files", self._keyed(row.what), row.code, row.num_files)
+        for remark in self.remarks:
+            logger.warning("kept: %s: %s", self._keyed(remark.what), remark.code)
 
-    def _guarded(self, series: Series, step: Callable[[], tuple[LeftOut, ...]]) -> None:
+    def _keyed(self, name: str) -> str:
+        return keyed_name(self.site_key, name)
+
+    def _case_id(self, series: Series) -> str:
+        return self._keyed(series.series_uid)
+
+    def _is_kept(self, series: Series, made_from: str) -> bool:
+        """Whether the store has the case of these very files."""
+        case_id = self._case_id(series)
+        return case_id in self.store and self.store.made_from(case_id) == made_from
+
+    def _state_of_files(self, series: Series) -> str:
+        """A keyed name that changes when the series is exported anew: number, size and last change of its files."""
+        try:
+            states = [path.stat() for path in series.files]
+        except OSError:
+            return ""  # gone since they were found: reading them says so
+        num_bytes, changed_ns = sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
+        return self._keyed(f"{len(states)} files, {num_bytes} bytes, {changed_ns} ns")
+
+    def _guarded(self, series: Series, step: Callable[[], tuple[Remark, ...]]) -> None:
         """Runs a step; its remarks, or the error that ended it, become rows of the series."""
         try:
             remarks = step()
         except StoreError:
             raise  # a disk that is full or a store that is damaged is no fault of this series
-        except Exception as error:  # one bad study never stops the others: it is a row that says which and why
+        except Exception as error:  # noqa: BLE001 - one bad study never stops the others: it is a row that says why
             if not isinstance(error, FedlungError):
-                logger.error("unexpected error on series %s", series.series_uid, exc_info=error)
-            self.rows.append(_row_of(series, error))
+                logger.error("unexpected %s on case %s", type(error).__name__, self._case_id(series))
+                # As text: the error itself would keep the volume alive.
+                self.tracebacks.append("".join(traceback.format_exception(error)))
+            self.left_out.append(_row_of(series, error))
             return
         self.case_ids.append(self._case_id(series))
-        self.rows += [replace(remark, what=series.series_uid) for remark in remarks]
+        self.remarks += [replace(remark, what=series.series_uid) for remark in remarks]
 
-    def _prepare(self, series: Series, reading: Future[Volume]) -> tuple[LeftOut, ...]:
+    def _prepare(self, series: Series, reading: Future[Volume], made_from: str) -> tuple[Remark, ...]:
         volume = reading.result()
         self.num_readable += 1
         for warning in volume.warnings:
-            logger.warning("series %s: %s", series.series_uid, warning)
+            logger.warning("case %s: %s", self._case_id(series), warning)
         nodules = self.annotations.nodules_of(volume)
         case, remarks = prepare_with_remarks(volume, nodules, self.cfg, site_key=self.site_key, device=self.device)
-        self.store.add(case, source=volume.geometry, remarks=remarks)
+        self.store.add(case, source=volume.geometry, made_from=made_from, remarks=remarks)
         return remarks
 
-    def _renew(self, series: Series) -> tuple[LeftOut, ...]:
+    def _renew(self, series: Series) -> tuple[Remark, ...]:
         """Brings the annotations of a stored case up to date: they are a site's to correct, and shape no voxel."""
         self.num_readable += 1
         case_id = self._case_id(series)
@@ -150,8 +183,9 @@ class _Preparation:
         unread = np.broadcast_to(np.int16(0), geometry.shape_DHW)
         nodules = self.annotations.nodules_of(Volume(unread, geometry, series.series_uid, series.patient_id))
         case = self.store.load(case_id)
-        placed, rows = place_nodules(nodules, case.geometry, case.lung_DHW)
-        remarks = (*(row for row in self.store.remarks(case_id) if not row.code.startswith("NODULE_")), *rows)
+        placed, on_nodules = place_nodules(nodules, case.geometry, case.lung_DHW)
+        others = (remark for remark in self.store.remarks(case_id) if not remark.code.startswith("NODULE_"))
+        remarks = (*others, *on_nodules)
         if repr(placed) != repr(case.nodules):  # NaN ratings are equal here, and not by ==
             self.store.annotate(case_id, placed, remarks=remarks)
         return remarks
@@ -173,9 +207,9 @@ def _chosen(
     folder: Path, annotations: AnnotationSource, select: frozenset[str] | None
 ) -> tuple[list[Series], list[LeftOut]]:
     """The series to work on, and rows on what was left out so far."""
-    found, left_out = _found(folder)
+    found, left_out = find_series(folder)
     ours = [one for one in found if select is None or one.series_uid in select]
-    rows = [row for row in left_out if select is None or row.what in select or not _UID.fullmatch(row.what)]
+    rows = [row for row in left_out if select is None or row.what in select or not row.is_series]
     known = {one.series_uid for one in ours} | {row.what for row in rows}
     lacking = sorted((select or frozenset()) - known)
     rows += [_absent("SELECTED_BUT_NOT_FOUND", uid, "the site's table") for uid in lacking]
@@ -183,14 +217,6 @@ def _chosen(
     lacking = sorted(annotated - known - set(lacking))
     rows += [_absent("ANNOTATED_BUT_NOT_FOUND", uid, "the annotations") for uid in lacking]
     return ours, rows
-
-
-def _found(folder: Path) -> tuple[list[Series], list[LeftOut]]:
-    try:
-        return find_series(folder)
-    except NotADirectoryError as error:
-        where = "the site's DICOM folder does not exist; correct it in the site's own file"
-        raise DataError(f"{folder}: {where}.", public=where) from error
 
 
 def _absent(code: str, series_uid: str, where: str) -> LeftOut:
@@ -206,5 +232,5 @@ def _row_of(series: Series, error: Exception) -> LeftOut:
     if isinstance(error, FedlungError):
         code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).upper()
         return LeftOut(uid, code, str(error), "Mend what the sentence names, and prepare again.", num_files)
-    remedy = "Please report it with the text in the site's log; the other series are not affected."
+    remedy = "Please report it with its traceback, without names; the other series are not affected."
     return LeftOut(uid, f"UNEXPECTED_{type(error).__name__}", str(error), remedy, num_files)

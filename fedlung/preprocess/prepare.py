@@ -17,13 +17,12 @@ import torch
 from fedlung.config import PrepareConfig
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.nodule import Nodule
-from fedlung.ct.series import LeftOut
 from fedlung.ct.volume import Volume
-from fedlung.preprocess.case import Case
+from fedlung.preprocess.case import Case, Remark
 from fedlung.preprocess.lungs import PLAUSIBLE_L, Lungs, find_lungs
 from fedlung.preprocess.resample import crop, cube_target, isotropic_target, resample
 
-PIPELINE_VERSION = 1  # one more whenever this package gives another pixel for the same configuration
+PIPELINE_VERSION = 2  # one more whenever this package gives another pixel for the same configuration
 SCANNER_HU = (-1024, 3071)  # the range of 12 bits, which every scanner has; beyond are padding and metal
 
 logger = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ def prepare_case(
 
 def prepare_with_remarks(
     volume: Volume, nodules: Sequence[Nodule], cfg: PrepareConfig, *, site_key: bytes, device: torch.device
-) -> tuple[Case, tuple[LeftOut, ...]]:
+) -> tuple[Case, tuple[Remark, ...]]:
     """The case of a volume, and what is odd about it, in words without names.
 
     The array lies in the case's memory layout on the CPU whatever the device. Nodules off the case's grid are left out
@@ -71,12 +70,13 @@ def prepare_with_remarks(
     hu_DHW = resample(
         voxels_DHW, volume.geometry, target, interpolation=cfg.interpolation, antialias=cfg.antialias, device=device
     )
-    lung_DHW = lungs.mask_on(target, device)
-    on_grid, nodule_rows = place_nodules(nodules, target, lung_DHW)
+    lung_DHW = lungs.mask_on(target)
+    on_grid, nodule_remarks = place_nodules(nodules, target, lung_DHW)
+    image_DHW = hu_DHW.clamp_(cfg.hu_min, cfg.hu_max).round_().to(torch.int16).cpu().numpy()
     case = Case(
         case_id=keyed_name(site_key, volume.series_uid),
         patient_key=keyed_name(site_key, volume.patient_id or volume.series_uid),
-        image_DHW=hu_DHW.clamp_(cfg.hu_min, cfg.hu_max).round_().to(torch.int16).cpu().numpy(),
+        image_DHW=image_DHW,
         lung_DHW=lung_DHW,
         geometry=target,
         nodules=on_grid,
@@ -84,31 +84,32 @@ def prepare_with_remarks(
         kernel=volume.acquisition.kernel,
         slice_thickness_mm=volume.acquisition.slice_thickness_mm,
         synthetic=volume.acquisition.synthetic,
+        image_digest=hashlib.sha256(np.ascontiguousarray(image_DHW).data).hexdigest(),
     )
-    return case, (*_volume_rows(volume, lungs), *nodule_rows)
+    return case, (*_volume_remarks(volume, lungs), *nodule_remarks)
 
 
 def place_nodules(
     nodules: Sequence[Nodule], grid: Geometry, lung_DHW: npt.NDArray[np.bool_]
-) -> tuple[tuple[Nodule, ...], tuple[LeftOut, ...]]:
-    """The nodules with their centre on the grid, and rows on those off the grid or outside of the lungs."""
+) -> tuple[tuple[Nodule, ...], tuple[Remark, ...]]:
+    """The nodules with their centre on the grid, and remarks on those off the grid or outside of the lungs."""
     if not nodules:
         return (), ()
     index_N3 = grid.world_to_index([nodule.center_mm for nodule in nodules])
     on_grid_N = grid.contains(index_N3)
     inside = lung_DHW[tuple(np.rint(index_N3[on_grid_N]).astype(int).clip(0, np.asarray(grid.shape_DHW) - 1).T)]
-    rows = []
+    remarks = []
     if off := int(np.count_nonzero(~on_grid_N)):
         sentence = f"{off} of {len(nodules)} nodules lie outside of the prepared grid and are not in the case."
-        rows.append(
+        remarks.append(
             _remark("NODULE_OFF_GRID", sentence, "Raise prepare.lung-margin-mm, or check the annotations' coordinates.")
         )
     if outside := int(np.count_nonzero(~inside)):
         sentence = (
             f"{outside} of {len(nodules)} nodules have their centre outside of the lung mask; they stay in the case."
         )
-        rows.append(_remark("NODULE_OUTSIDE_LUNG", sentence, "Check the annotations' coordinates."))
-    return tuple(nodule for nodule, on_grid in zip(nodules, on_grid_N, strict=True) if on_grid), tuple(rows)
+        remarks.append(_remark("NODULE_OUTSIDE_LUNG", sentence, "Check the annotations' coordinates."))
+    return tuple(nodule for nodule, on_grid in zip(nodules, on_grid_N, strict=True) if on_grid), tuple(remarks)
 
 
 def _target(source: Geometry, lungs: Lungs, cfg: PrepareConfig) -> Geometry:
@@ -119,22 +120,21 @@ def _target(source: Geometry, lungs: Lungs, cfg: PrepareConfig) -> Geometry:
     return crop(whole, lungs.box_on(whole, cfg.lung_margin_mm)) if cfg.lung_crop and lungs.found else whole
 
 
-def _volume_rows(volume: Volume, lungs: Lungs) -> list[LeftOut]:
-    rows = []
+def _volume_remarks(volume: Volume, lungs: Lungs) -> list[Remark]:
+    remarks = []
     if not lungs.found:
         sentence = (
             f"{lungs.volume_l:.2f} litres of air inside the body, expected {PLAUSIBLE_L[0]} to {PLAUSIBLE_L[1]}; "
             "the mask is the whole body and nothing is cropped."
         )
-        rows.append(_remark("LUNGS_NOT_FOUND", sentence, "Look at the series; leave it out when it shows no chest."))
+        remarks.append(_remark("LUNGS_NOT_FOUND", sentence, "Look at the series; leave it out when it shows no chest."))
     if not volume.patient_id:
         sentence = "The series names no patient; it counts as a patient of its own."
-        rows.append(
+        remarks.append(
             _remark("PATIENT_UNKNOWN", sentence, "Export with pseudonyms, else one patient may train and test.")
         )
-    return rows
+    return remarks
 
 
-def _remark(code: str, sentence: str, remedy: str) -> LeftOut:
-    """A row on a case that is not left out: no file of it is."""
-    return LeftOut(what="", code=code, sentence=sentence, remedy=remedy, num_files=0)
+def _remark(code: str, sentence: str, remedy: str) -> Remark:
+    return Remark(what="", code=code, sentence=sentence, remedy=remedy)  # whoever keeps it knows what it is about

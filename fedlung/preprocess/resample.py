@@ -12,15 +12,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from fedlung.config import Interpolation
 from fedlung.ct.geometry import Float64Array, Geometry
 
-Interpolation = Literal["linear", "catmull-rom"]
 Box = tuple[slice, slice, slice]
 
 _RADIUS: dict[Interpolation, int] = {"linear": 1, "catmull-rom": 2}

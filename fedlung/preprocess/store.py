@@ -14,21 +14,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.nodule import Nodule
 from fedlung.ct.series import LeftOut
 from fedlung.errors import StoreError
-from fedlung.preprocess.case import Case
+from fedlung.files import replacing
+from fedlung.preprocess.case import Case, Remark
 
-FORMAT = 1
+FORMAT = 2
+DAMAGED = "a file of the site's case store is damaged"
+_AS_THEY_ARE = ("patient_key", "manufacturer", "kernel", "synthetic", "image_digest")
 
 
 class CaseStore:
@@ -66,15 +69,18 @@ class CaseStore:
     def __len__(self) -> int:
         return len(self.case_ids)
 
-    def add(self, case: Case, *, source: Geometry | None = None, remarks: Sequence[LeftOut] = ()) -> None:
+    def add(
+        self, case: Case, *, source: Geometry | None = None, made_from: str = "", remarks: Sequence[Remark] = ()
+    ) -> None:
         """Writes a case, replacing one of the same id.
 
         source is the grid of the series itself, kept so that the case can be annotated anew without its DICOM;
-        remarks say what is odd about the case, in words without names. Raises StoreError when the disk refuses.
+        made_from is a keyed name of its files' state, kept to know when they have changed; remarks say what is odd
+        about the case, in words without names. Raises StoreError when the disk refuses.
         """
         _write_array(self._path(case.case_id, "image.npy"), case.image_DHW)
         _write_array(self._path(case.case_id, "lung.npy"), case.lung_DHW)
-        _write_json(self._path(case.case_id, "json"), _sidecar(case, source or case.geometry, remarks))
+        _write_json(self._path(case.case_id, "json"), _sidecar(case, source or case.geometry, made_from, remarks))
 
     def load(self, case_id: str) -> Case:
         """The case, its arrays memory-mapped and read-only. Raises StoreError when it is absent or damaged."""
@@ -87,33 +93,38 @@ class CaseStore:
             geometry=geometry,
             nodules=tuple(_nodule(nodule) for nodule in fields["nodules"]),
             slice_thickness_mm=_number(fields["slice_thickness_mm"]),
-            **{name: fields[name] for name in ("patient_key", "manufacturer", "kernel", "synthetic")},
+            **{name: fields[name] for name in _AS_THEY_ARE},
         )
 
-    def annotate(self, case_id: str, nodules: Sequence[Nodule], *, remarks: Sequence[LeftOut]) -> None:
+    def annotate(self, case_id: str, nodules: Sequence[Nodule], *, remarks: Sequence[Remark]) -> None:
         """Gives a case other nodules and remarks; no voxel depends on them, so none is written."""
-        case, source = self.load(case_id), self.source_geometry(case_id)
-        changed = dataclasses.replace(case, nodules=tuple(nodules))
-        _write_json(self._path(case_id, "json"), _sidecar(changed, source, remarks))
+        changed = dataclasses.replace(self.load(case_id), nodules=tuple(nodules))
+        source, made_from = self.source_geometry(case_id), self.made_from(case_id)
+        _write_json(self._path(case_id, "json"), _sidecar(changed, source, made_from, remarks))
 
     def source_geometry(self, case_id: str) -> Geometry:
         """The grid of the series that the case was made from."""
         return _geometry(self._fields(case_id)["source_geometry"])
 
-    def remarks(self, case_id: str) -> tuple[LeftOut, ...]:
+    def made_from(self, case_id: str) -> str:
+        """The keyed name of the files' state that the case was made from."""
+        return str(self._fields(case_id)["made_from"])
+
+    def remarks(self, case_id: str) -> tuple[Remark, ...]:
         """What is odd about a case; ``what`` is its id."""
-        return tuple(LeftOut(what=case_id, **remark) for remark in self._fields(case_id)["remarks"])
+        return tuple(Remark(what=case_id, **remark) for remark in self._fields(case_id)["remarks"])
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """What the last preparation left out. Sentences may hold names: they are in the site's log only."""
+        """What the last preparation left out. Sentences may hold names: they are not kept with the cases."""
         path = self.folder / "ledger.json"
         rows = _read_json(path)["left_out"] if path.is_file() else []
-        return tuple(LeftOut(sentence="The site's log has the sentence.", remedy="", **row) for row in rows)
+        return tuple(LeftOut(sentence="Whoever prepared it has the sentence.", remedy="", **row) for row in rows)
 
     def write_ledger(self, rows: Sequence[LeftOut]) -> None:
         """Keeps codes and counts; ``what`` of each row must be a keyed name already."""
-        kept = [{"what": row.what, "code": row.code, "num_files": row.num_files} for row in rows]
+        names = ("what", "code", "num_files", "is_series")
+        kept = [{name: getattr(row, name) for name in names} for row in rows]
         _write_json(self.folder / "ledger.json", {"left_out": kept})
 
     def _path(self, case_id: str, suffix: str) -> Path:
@@ -123,30 +134,56 @@ class CaseStore:
         path = self._path(case_id, "json")
         if not path.is_file():
             raise StoreError(
-                f"{self.folder}: case {case_id} is not in the store; it has {len(self)} cases. Prepare it."
+                f"{self.folder}: case {case_id} is not in the store; it has {len(self)} cases. Prepare it.",
+                public="a case is not in the site's store",
             )
         return _read_json(path)
 
     def _map(self, case_id: str, suffix: str, geometry: Geometry, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         path = self._path(case_id, suffix)
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = _mapped(path)
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"{path}: cannot be mapped ({error}); delete the case's .json to have it made anew."
+                f"{path}: cannot be mapped ({error}); delete the case's .json to have it made anew.",
+                public=DAMAGED,
             ) from error
         if array.shape != tuple(geometry.shape_DHW) or array.dtype != dtype:
             raise StoreError(
                 f"{path}: expected {dtype} {geometry.shape_DHW}, found {array.dtype} {array.shape}; "
-                "delete the case's .json to have it made anew."
+                "delete the case's .json to have it made anew.",
+                public=DAMAGED,
             )
         return array
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """The array of an .npy file as ``np.save`` writes it, memory-mapped and read-only; no file stays open.
+
+    NumPy's own mapping keeps a file descriptor for each array, and the usual limit is 1,024 open files in a process:
+    some 500 cases. Raises ValueError for a file that is not whole, or is of another version than small arrays have.
+    """
+    with path.open("rb") as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("unknown version of the .npy format")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+        start = file.tell()
+    num_bytes = path.stat().st_size
+    if fortran_order or dtype.hasobject or num_bytes != start + math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{num_bytes} bytes do not hold {dtype} {shape}")
+    content = torch.from_file(str(path), shared=False, size=num_bytes, dtype=torch.uint8).numpy()
+    array = content[start:].view(dtype).reshape(shape)
+    array.flags.writeable = False
+    return array
 
 
 def _check_header(folder: Path, header: dict[str, Any], fingerprint: str) -> None:
     remedy = "Choose another folder as the site's store, or delete this one to have its cases made anew."
     if header.get("format") != FORMAT:
-        raise StoreError(f"{folder}: a store of format {header.get('format')}, this fedlung has {FORMAT}. {remedy}")
+        raise StoreError(
+            f"{folder}: a store of format {header.get('format')}, this fedlung has {FORMAT}. {remedy}",
+            public="the site's case store is of another version of fedlung",
+        )
     if header["fingerprint"] != fingerprint:
         changes = "; ".join(_differences(header["fingerprint"], fingerprint))
         raise StoreError(
@@ -169,24 +206,20 @@ def _refuse_foreign_files(folder: Path) -> None:
     if foreign:
         raise StoreError(
             f"{folder}: expected a case store or an empty folder, found {len(foreign)} entries and no store.json. "
-            "Choose another folder as the site's store."
+            "Choose another folder as the site's store.",
+            public="the site's case store is a folder of other things",
         )
 
 
-def _sidecar(case: Case, source: Geometry, remarks: Sequence[LeftOut]) -> dict[str, Any]:
+def _sidecar(case: Case, source: Geometry, made_from: str, remarks: Sequence[Remark]) -> dict[str, Any]:
     return {
-        "patient_key": case.patient_key,
+        **{name: getattr(case, name) for name in _AS_THEY_ARE},
+        "made_from": made_from,
         "geometry": dataclasses.asdict(case.geometry),
         "source_geometry": dataclasses.asdict(source),
         "nodules": [_without_nan(dataclasses.asdict(nodule)) for nodule in case.nodules],
-        "manufacturer": case.manufacturer,
-        "kernel": case.kernel,
         "slice_thickness_mm": None if math.isnan(case.slice_thickness_mm) else case.slice_thickness_mm,
-        "synthetic": case.synthetic,
-        "remarks": [
-            {"code": row.code, "sentence": row.sentence, "remedy": row.remedy, "num_files": row.num_files}
-            for row in remarks
-        ],
+        "remarks": [{"code": row.code, "sentence": row.sentence, "remedy": row.remedy} for row in remarks],
     }
 
 
@@ -213,7 +246,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); delete it to have its contents made anew.") from error
+        raise StoreError(
+            f"{path}: cannot be read ({error}); delete it to have its contents made anew.", public=DAMAGED
+        ) from error
 
 
 def _write_json(path: Path, fields: dict[str, Any]) -> None:
@@ -225,15 +260,14 @@ def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 
 def _write(path: Path, content: bytes | npt.NDArray[Any]) -> None:
-    """Whole or not at all: beside its place first, then moved there."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with beside.open("wb") as file:
+        with replacing(path) as file:
             if isinstance(content, bytes):
                 file.write(content)
             else:
                 np.save(file, content, allow_pickle=False)
-        beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise StoreError(f"{path}: cannot be written ({error}); make room or choose another folder.") from error
+        raise StoreError(
+            f"{path}: cannot be written ({error}); make room or choose another folder.",
+            public="the site's case store cannot be written",
+        ) from error

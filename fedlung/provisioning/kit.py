@@ -8,7 +8,6 @@ out/
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from fedlung.errors import ConfigError, ProvisioningError
+from fedlung.names import SITE_NAME_RULE, is_site_name
 from fedlung.provisioning import checks, templates
 from fedlung.provisioning.address import LOOPBACK, Address
 from fedlung.provisioning.authority import certificate_pem, issue_server_certificate, key_pem, new_authority
 from fedlung.provisioning.files import PUBLIC_FILE, make_private_folder, write_new
 from fedlung.provisioning.nodekeys import new_node_keys
-
-SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+from fedlung.sitefile import SITE_FILE, site_toml
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class SiteKit:
 
     @property
     def profile(self) -> Path:
-        return self.folder / "site.toml"
+        return self.folder / SITE_FILE
 
 
 @dataclass(frozen=True)
@@ -135,9 +134,10 @@ def read_site_kit(folder: Path) -> SiteKit:
     return kit
 
 
-def expires_soon(kit: ServerKit) -> timedelta | None:
-    """The time that the server's certificate has left when that is under 30 days."""
-    left = checks.check_validity(kit.certificate)
+def expires_soon(kit: ServerKit | SiteKit) -> timedelta | None:
+    """The time that the authority's certificate, and at the server its own, has left when that is under 30 days."""
+    certificates = [kit.ca, kit.certificate] if isinstance(kit, ServerKit) else [kit.ca]
+    left = min(checks.check_validity(certificate) for certificate in certificates)
     return left if left < checks.EXPIRES_SOON else None
 
 
@@ -149,7 +149,8 @@ def _write_site(out: Path, name: str, server: Address, ca: bytes) -> Path:
     write_new(folder / f"{name}.key", keys.private)
     write_new(folder / f"{name}.pub", keys.public, mode=PUBLIC_FILE)
     write_new(folder / "connection.toml", templates.connection_toml(name, str(server)), mode=PUBLIC_FILE)
-    write_new(folder / "site.toml", templates.site_toml(name), mode=PUBLIC_FILE)
+    own = site_toml(name, {"dicom": "dicom", "annotations": "annotations.csv"})
+    write_new(folder / SITE_FILE, own, mode=PUBLIC_FILE)
     write_new(folder / "start.md", templates.start_md(name, str(server)), mode=PUBLIC_FILE)
     return folder
 
@@ -161,11 +162,9 @@ def _listen(address: Address) -> str:
 
 def _check_site_names(sites: Sequence[str]) -> None:
     if not sites:
-        raise ConfigError("a kit needs at least one site; name each with --site.")
-    if bad := [name for name in sites if not SITE_NAME.fullmatch(name)]:
-        raise ConfigError(
-            f"site names are folders and labels: letters, digits, '.', '_' and '-', not {', '.join(map(repr, bad))}."
-        )
+        raise ConfigError("a kit needs at least one site: name them with --sites, separated by commas.")
+    if bad := [name for name in sites if not is_site_name(name)]:
+        raise ConfigError(f"{', '.join(map(repr, bad))} cannot name a site: a name is {SITE_NAME_RULE}.")
     if len({name.lower() for name in sites}) < len(sites):
         raise ConfigError(f"each site needs a name of its own (upper and lower case are the same): {', '.join(sites)}.")
 

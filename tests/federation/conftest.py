@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
@@ -22,6 +24,8 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedlung.config import RunConfig
+from fedlung.ct.find import find_series
+from fedlung.ct.phantom import PhantomConfig, write_phantom
 from fedlung.patches.archive import PatchArchive
 from fedlung.training.checkpoint import load_checkpoint
 from server.app import app as server_app
@@ -42,6 +46,7 @@ QUICK = {
     "federation.sites": ",".join(SITES),
     "federation.held-out": "Omega",
     "federation.rounds": 2,
+    "federation.local-epochs": 1,
     "federation.roll-call-timeout-s": 0.3,
     "federation.prepare-timeout-s": 0.3,
     "federation.round-timeout-s": 0.3,
@@ -204,6 +209,66 @@ def make_archive(sites: Iterable[str] = SITES, *, num_patients: int = 12, seed: 
         source="random cubes for tests",
         synthetic=True,
     )
+
+
+NAME = "MUELLER^HANNELORE"
+PATIENT_ID = "PID-19470211"
+NOTE = "scan-of-HANNELORE.txt"
+PLANTED_TAGS = {
+    "PatientName": NAME,
+    "PatientID": PATIENT_ID,
+    "OtherPatientIDs": PATIENT_ID,
+    "PatientComments": NAME,
+    "StudyDescription": NAME,
+    "SeriesDescription": NAME,
+    "InstitutionName": NAME,
+    "ReferringPhysicianName": NAME,
+    "AccessionNumber": PATIENT_ID,
+}
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A federation folder in which a patient's name stands wherever a hospital may have it."""
+
+    folder: Path
+    uids: frozenset[str]
+    note: str = NOTE
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must be in no log, no answer and no report."""
+        return ("MUELLER", "HANNELORE", PATIENT_ID, *self.uids)
+
+
+@pytest.fixture
+def planted() -> Callable[[Path, Iterable[str]], Planted]:
+    """Makes sites of DICOM below a folder with the name; one patient of each bears it.
+
+    A torn file and a note lie beside, by its name too.
+    """
+
+    def make(folder: Path, sites: Iterable[str]) -> Planted:
+        own = folder / NAME
+        write_phantom(own, PhantomConfig(patients_per_site=4, matrix=96, coverage_mm=50.0), sites=sites, workers=1)
+        for site in sites:
+            _plant(own / site / "dicom")
+        return Planted(own, frozenset(one.series_uid for one in find_series(own)[0]))
+
+    return make
+
+
+def _plant(dicom: Path) -> None:
+    patient = dicom / NAME
+    shutil.move(sorted(dicom.iterdir())[0], patient)
+    slices = sorted(path for path in patient.rglob("*") if path.is_file())
+    for path in slices:
+        dataset = pydicom.dcmread(path)
+        for keyword, value in PLANTED_TAGS.items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(path)
+    (dicom / f"{NAME}.dcm").write_bytes(slices[0].read_bytes()[:300])
+    (patient / NOTE).write_text("no DICOM", encoding="utf-8")
 
 
 @pytest.fixture(autouse=True, scope="session")

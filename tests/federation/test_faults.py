@@ -97,6 +97,9 @@ def without_beta(shared_federation):
         (with_weights(double_precision), "float64"),
         (with_field("num-examples", 10**12), "num-examples"),
         (with_field("num-examples", -1), "num-examples"),
+        (with_field("num-examples", 10**9), "12 training examples in its ledger"),
+        (with_field("num-examples", 13), "12 training examples in its ledger"),
+        (with_field("num-examples", 11), "12 training examples in its ledger"),
         (with_field("loss", float("nan")), "loss"),
         (with_field("surplus", 1.0), "surplus"),
         (with_field("site", "Gamma"), "another site"),
@@ -149,6 +152,36 @@ def test_a_run_in_which_no_round_counts_fails_and_says_why(federation) -> None:
     assert len(run.events("round")) == 3 and not run.events("judged")
 
 
+def test_a_single_round_below_the_quorum_is_told_as_one(federation) -> None:
+    grid = federation.grid(**{"federation.min-sites": 3, "federation.rounds": 1})
+    grid.between = on(BETA, "train", lost)
+    with pytest.raises(RunError, match=r"^1 round had fewer valid updates .* Beta: no answer in time"):
+        federation.run(grid)
+
+
+def test_a_quorum_that_the_sites_with_training_examples_cannot_reach_is_refused_before_training(federation) -> None:
+    grid = federation.grid(**{"federation.min-sites": 3})
+    grid.between = on(BETA, "query.prepare", lost)
+    with pytest.raises(RunError, match=r"min-sites is 3, .* are 2 \(Alpha, Gamma\)"):
+        federation.run(grid)
+    assert not [message for message in grid.sent if message.metadata.message_type == "train"]
+
+
+def test_a_quorum_above_the_sources_that_came_is_refused_before_they_prepare(federation) -> None:
+    grid = federation.grid(nodes=[0, 1, 3], **{"federation.min-sites": 3})
+    with pytest.raises(RunError, match=r"min-sites is 3, .* are 2 \(Alpha, Beta; Gamma: did not answer"):
+        federation.run(grid)
+    assert {message.metadata.message_type for message in grid.sent} == {"query.roll_call"}
+
+
+def test_a_source_whose_only_patient_trains_is_said_to_have_no_test_patient(federation, archive) -> None:
+    whole = archive()
+    federation.write(whole.take((whole.site_N != "Alpha") | (whole.patient_N == "Alpha-0")))
+    run = federation.run(federation.grid(**{"federation.rounds": 1}))
+    assert run.report["absences"] == []
+    assert run.site("Alpha")["auc"]["reason"] == "no test patient: its only patient trains or validates"
+
+
 def test_a_site_without_a_final_answer_has_an_undefined_row_and_is_named(federation) -> None:
     grid, finals = federation.grid(), []
 
@@ -162,7 +195,8 @@ def test_a_site_without_a_final_answer_has_an_undefined_row_and_is_named(federat
     run = federation.run(grid)
     assert finals == [GAMMA]
     assert absences(run, "final evaluation") == {"Gamma": "no answer in time"}
-    assert run.site("Gamma")["auc"]["value"] is None and run.site("Gamma")["auc"]["reason"]
+    assert run.site("Gamma")["auc"]["value"] is None
+    assert run.site("Gamma")["auc"]["reason"] == "no scores from the final evaluation: no answer in time"
     assert run.site("Alpha")["auc"]["value"] is not None
 
 
@@ -189,6 +223,7 @@ def test_a_site_that_cannot_prepare_is_out_of_the_run_by_name(federation) -> Non
     grid.between = on(BETA, "query.prepare", lost)
     run = federation.run(grid)
     assert absences(run, "prepare") == {"Beta": "no answer in time"}
+    assert run.site("Beta")["auc"]["reason"] == "it prepared nothing: no answer in time"
     asked = {m.metadata.dst_node_id for m in grid.sent if m.metadata.message_type in ("train", "evaluate")}
     assert asked == {ALPHA, GAMMA, OMEGA}
 
@@ -217,19 +252,22 @@ def test_of_a_sites_exception_neither_path_nor_patient_reaches_the_server(federa
         federation.run(grid)
     on_the_wire = repr([(m.content if m.has_content() else None, m.metadata) for m in grid.sent])
     on_the_wire += repr([(r.content if r.has_content() else r.error, r.metadata) for r in grid.answered])
-    server_log = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("server"))
+    logs = caplog.text
     kept = b"\n".join(path.read_bytes() for path in (federation.folder / "runs").rglob("*") if path.is_file())
-    for text in (on_the_wire, server_log, kept.decode(errors="replace")):
+    for text in (on_the_wire, logs, kept.decode(errors="replace")):
         assert PATIENT not in text and str(secret) not in text and "1.2.840" not in text
     for words in ("Alpha: ValueError", "Beta: RuntimeError", "StoreError: the site's archive is missing"):
-        assert words in kept.decode(errors="replace") + server_log
-    site_log = [record for record in caplog.records if record.name == "sites.app"]
-    assert any(PATIENT in (record.exc_text or "") for record in site_log), "the site's own log has the whole of it"
+        assert words in kept.decode(errors="replace") + logs
+    for site in ("Alpha", "Beta", "Gamma"):
+        errors = (secret / site / "cases" / "errors.log").read_text(encoding="utf-8")
+        assert PATIENT in errors and "Traceback" in errors, "the site's own user has the whole of it"
 
 
 def test_the_message_of_a_site_holds_nothing_that_the_protocol_does_not_declare(federation) -> None:
     grid = federation.grid()
     federation.run(grid)
+    ledger = {"left-out", "ignored-files", "unused-nodules", "remarks", "splits"}
+    declared = {"message", "versions", "weights", "statistics"} | ledger
     for reply in grid.answered:
-        assert reply.content.keys() <= {"message", "versions", "left-out", "splits", "weights", "statistics"}
+        assert reply.content.keys() <= declared
         assert isinstance(reply.content["message"], ConfigRecord)

@@ -34,16 +34,22 @@ TINY = {
 
 
 @pytest.fixture
-def sites(tmp_path: Path, archive: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three small sites on disk, in a folder with blanks and a long path."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with blanks and a long path."""
     folder = tmp_path / f"a hospital's {'long ' * 12}path"
     folder.mkdir()
+    monkeypatch.setenv("FEDLUNG_SITES", "/nowhere")
+    return folder
+
+
+@pytest.fixture
+def sites(folder: Path, archive: Callable[..., Any]) -> Path:
+    """Three small sites of an archive on disk."""
     archive(SITES).save(folder / "archive.npz")
     for name in SITES:
         (folder / name).mkdir()
         profile = f'name = "{name}"\narchive = "../archive.npz"\ndevice = "cpu"\nsynthetic = true\n'
         (folder / name / "site.toml").write_text(profile, encoding="utf-8")
-    monkeypatch.setenv("FEDLUNG_SITES", "/nowhere")
     return folder
 
 
@@ -64,18 +70,22 @@ def report_of(run: Path) -> dict[str, Any]:
     return dict(json.loads((run / "report.json").read_text(encoding="utf-8")))
 
 
-def test_a_simulated_federation_ends_with_a_report_and_leaves_nothing_behind(sites: Path) -> None:
-    seen: list[str] = []
-    config = completed_config(site_names(sites), TINY)
-    run = simulate_run(sites, config, sites / "runs", name="tiny", on_event=lambda event: seen.append(event["event"]))
-    assert seen[0] == "run-started" and seen[-1] == "finished" and seen.count("prepared") == len(SITES)
-    assert {row["name"]: row["role"] for row in report_of(run)["sites"]} == {
-        "Alpha": "source",
-        "Beta": "source",
-        "Gamma": "held-out",
-    }
-    assert (run / "flower.log").is_file() and not list(run.glob(".flower*"))
-    assert processes_that_know(sites) == []
+def test_a_simulated_federation_ends_with_a_report_and_leaves_nothing_behind_nor_any_name(folder, planted) -> None:
+    """The log of the sites' processes ends in the run's folder, which is what a coordinator hands on."""
+    hospital, seen = planted(folder, ("GE", "SIEMENS")), []
+    knobs = {**TINY, "task.name": "nodule", "task.readers": 1, "federation.held-out": "SIEMENS"}
+    config = completed_config(site_names(hospital.folder), knobs)
+    run = simulate_run(
+        hospital.folder, config, folder / "runs", name="tiny", on_event=lambda event: seen.append(event["event"])
+    )
+    assert seen[0] == "run-started" and seen[-1] == "finished" and seen.count("prepared") == 2
+    assert {row["name"]: row["role"] for row in report_of(run)["sites"]} == {"GE": "source", "SIEMENS": "held-out"}
+    assert not list(run.glob(".flower*"))
+    assert processes_that_know(folder) == []
+    assert "NOT_DICOM" in (run / "flower.log").read_text(encoding="utf-8"), "the sites' log is there"
+    for path in filter(Path.is_file, run.rglob("*")):
+        for secret in hospital.secrets:
+            assert secret.encode() not in path.read_bytes(), f"{secret} in {path.relative_to(run)}"
 
 
 @pytest.mark.slow

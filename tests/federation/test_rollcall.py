@@ -15,13 +15,15 @@ def test_missing_sites_are_named_and_the_run_goes_on(federation) -> None:
     run = federation.run(federation.grid(nodes=[0, 3]))
     assert rows(run) == {name: "did not answer the roll call" for name in ("Beta", "Gamma")}
     assert run.site("Beta")["auc"]["value"] is None
+    assert run.site("Beta")["auc"]["reason"] == "not in the run: did not answer the roll call"
     assert run.site("Alpha")["auc"]["value"] is not None
 
 
 def test_flowers_default_of_two_nodes_runs_without_the_held_out_site_and_says_so(federation) -> None:
     run = federation.run(federation.grid(nodes=[0, 1]))
     assert "Omega" in rows(run)
-    assert run.report["gap"]["auc"]["value"] is None and run.report["gap"]["auc"]["reason"]
+    assert run.report["gap"]["auc"]["value"] is None
+    assert "Omega (not in the run: did not answer the roll call)" in run.report["gap"]["auc"]["reason"]
     assert run.events("roll-call")[0]["missing"] == ["Gamma", "Omega"]
 
 

@@ -9,6 +9,7 @@ import torch
 
 from fedlung.config import RunConfig
 from fedlung.errors import ConfigError
+from fedlung.evaluation.runrecord import EVENTS, load_run
 from fedlung.model.losses import class_weights, focal_loss
 from fedlung.model.networks import build_model
 from fedlung.patches.archive import load_archive
@@ -39,8 +40,15 @@ def test_a_run_ends_with_a_report_of_every_site(federation) -> None:
     assert all("size" in row["baselines"] for row in run.report["sites"])
     assert [event["round"] for event in run.events("round")] == [1, 2]
     assert {event["site"] for event in run.events("prepared")} == {"Alpha", "Beta", "Gamma", "Omega"}
+    assert run.events("training")[0]["sources"] == ["Alpha", "Beta", "Gamma"]
     assert run.events("finished") and not run.events("failed")
     assert (run.path / "report.html").is_file() and (run.path / "report.csv").is_file()
+
+
+def test_the_events_of_a_run_are_those_of_the_list_in_its_order(federation) -> None:
+    run = federation.run(federation.grid())
+    told = [event["event"] for event in load_run(run.path).events]
+    assert tuple(dict.fromkeys(told)) == tuple(name for name in EVENTS if name != "failed")
 
 
 def test_what_can_be_learned_is_learned_and_carries_over_to_the_held_out_site(federation, archive) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,11 @@ import pandas as pd
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from fedlung.ct import Volume, find_series
+from fedlung.ct import Volume, find_series, read_series
 from fedlung.ct.annotations import AnnotationSource
 from fedlung.ct.audit import GRID_TOLERANCE_STEPS
 from fedlung.ct.clusters import NoduleCluster
 from fedlung.ct.lidc import Metric, lidc_clusters, lidc_readings, lidc_scans, lidc_slices_z_mm
-from fedlung.ct.read import read_geometry
 
 # Patients whose series FLamby leaves out as damaged.
 DAMAGED = {f"LIDC-IDRI-{number:04}" for number in (85, 123, 146, 267, 418, 514, 572, 672, 979)}
@@ -90,11 +90,9 @@ def luna16(shared_data: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def volumes(lidc_folder: Path) -> dict[str, Volume]:
-    """The real series' geometry; where a voxel is does not need its value."""
-    return {
-        series.series_uid: Volume(np.zeros((0, 0, 0), np.int16), read_geometry(series), series.series_uid)
-        for series in find_series(lidc_folder)[0]
-    }
+    """The real series; where a voxel is does not need its value."""
+    volumes = (read_series(series) for series in find_series(lidc_folder)[0])
+    return {volume.series_uid: replace(volume, voxels_DHW=volume.voxels_DHW[:0].copy()) for volume in volumes}
 
 
 @pytest.mark.lidc

@@ -10,7 +10,7 @@ from fedlung.patches.partition import RULES, partition
 from fedlung.patches.splits import SPLITS, split_patients
 
 LABELS = st.dictionaries(st.text("abcdef0123", min_size=1, max_size=6), st.integers(0, 1), min_size=1, max_size=60)
-SHARES = st.builds(SplitConfig, validation=st.floats(0.01, 0.49), test=st.floats(0.01, 0.49))
+SHARES = st.builds(SplitConfig, validation=st.floats(0.01, 0.37), test=st.floats(0.01, 0.38))
 
 
 @given(labels=LABELS, cfg=SHARES, seed=st.integers(0, 2**32))

@@ -65,3 +65,34 @@ def test_a_fingerprint_changes_with_any_value_and_with_nothing_else() -> None:
 def test_site_names_are_stripped_and_unique_in_their_order() -> None:
     config = RunConfig.from_run_config({"federation.sites": " B, A ,B", "federation.held-out": "A"})
     assert config.federation.site_names == ("B", "A")
+
+
+@pytest.mark.parametrize(
+    ("flat", "word"),
+    [
+        ({"optimizer.learning-rate": float("inf")}, "finite"),
+        ({"augment.noise-sd": float("nan")}, "finite"),
+        ({"augment.scale-min": 1.2, "augment.scale-max": 0.9}, "scale-min 1.2 must not be above scale-max 0.9"),
+        ({"task.name": "scan", "prepare.cube": 4}, "cube"),
+        ({"prepare.spacing-mm": 0.01}, "spacing-mm"),
+        ({"prepare.hu-min": -100_000}, "hu-min"),
+        ({"optimizer.batch-size": 1, "model.norm": "batch"}, "batch-size"),
+        ({"split.validation": 0.45, "split.test": 0.4}, "at least a quarter"),
+        ({"seed": True}, "seed: .*a number is expected"),
+        ({"federation.rounds": True}, "federation.rounds: .*a number is expected"),
+        ({"loss.gamma": False}, "loss.gamma: .*a number is expected"),
+        ({"augment.flip": 1}, "augment.flip: .*true or false"),
+        ({"seed": 2**63}, "seed"),
+        ({"federation.sites": "a/b,c", "federation.held-out": ""}, "'a/b'"),
+        ({"federation.min-sites": 4}, "min-sites 4 .*3"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_a_run(flat: dict, word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        RunConfig.from_run_config(flat)
+
+
+def test_a_whole_number_will_do_for_a_fraction() -> None:
+    config = RunConfig.from_run_config({"loss.gamma": 2, "federation.round-timeout-s": 60})
+    assert (config.loss.gamma, config.federation.round_timeout_s) == (2.0, 60.0)
+    assert RunConfig.model_validate_json('{"loss": {"gamma": 3}, "prepare": {"spacing-mm": 1}}').loss.gamma == 3.0

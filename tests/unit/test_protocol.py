@@ -36,6 +36,9 @@ LEDGER = SiteLedger(
     num_readable=4,
     num_prepared=3,
     left_out={"missing-slices": 1, "not-ct": 7},
+    ignored_files={"NOT_DICOM": 3},
+    unused_nodules={"readers-below-k": 12},
+    remarks={"PATIENT_UNKNOWN": 2},
     splits={"train": SplitCounts(2, 3, 9), "test": SplitCounts(1, 1, 4)},
     data_fingerprint="0123456789abcdef",
     seconds=1.25,
@@ -44,10 +47,10 @@ LEDGER = SiteLedger(
 TRAIN_REPLY = TrainReply(site="GE", server_round=2, num_examples=12, num_steps=3, loss=0.5, seconds=0.25)
 MESSAGES = [
     RollCall("00112233445566ff"),
-    SiteCard("Site (north) 1", False, "dicom", "NVIDIA H100", {"torch": "2.13.0+cpu", "python": "3.11.7"}),
+    SiteCard("Site-north.1", False, "dicom", "NVIDIA H100", {"torch": "2.13.0+cpu", "python": "3.11.7"}),
     PrepareTask(held_out=True),
     LEDGER,
-    dataclasses.replace(LEDGER, left_out={}, splits={}),
+    dataclasses.replace(LEDGER, left_out={}, ignored_files={}, unused_nodules={}, remarks={}, splits={}),
     TrainTask(server_round=1, learning_rate=0.002, num_negative=7, num_positive=3, proximal_mu=0.01),
     TRAIN_REPLY,
     EvaluateTask(server_round=1, split="validation", num_replicates=20),
@@ -196,7 +199,12 @@ def test_of_an_error_the_kind_and_the_public_text_cross_the_wire() -> None:
 
 def test_of_a_foreign_error_the_kind_alone_crosses_the_wire() -> None:
     text = failure_text(FileNotFoundError("/data/DOE^JANE/1.dcm"))
-    assert failure_of(2, as_flower_says_it(text)) == "FileNotFoundError (the site's own log has the details)"
+    assert failure_of(2, as_flower_says_it(text)) == "FileNotFoundError: the site's own errors.log has the details"
+
+
+def test_of_an_error_without_a_public_text_the_kind_crosses_the_wire_once() -> None:
+    text = failure_text(DataError("/data/DOE^JANE has no nodule"))
+    assert failure_of(2, as_flower_says_it(text)) == "DataError: the site's own errors.log has the details"
 
 
 @pytest.mark.parametrize("code", [1, 2, 5, 99])

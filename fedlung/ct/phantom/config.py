@@ -16,10 +16,10 @@ class PhantomConfig(Section):
         PHANTOM_VERSION, description="of the phantom's own code; it rises when the same knobs give other pixels"
     )
     seed: int = Field(0, ge=0)
-    patients_per_site: int = Field(24, ge=1, le=200)
+    patients_per_site: int = Field(32, ge=1, le=200)
     matrix: int = Field(288, ge=64, le=1024, multiple_of=2, description="rows and columns of a slice")
     coverage_mm: float = Field(
-        110.0, ge=40.0, le=320.0, description="extent along the patient; 320 has both lungs whole"
+        90.0, ge=40.0, le=320.0, description="extent along the patient; 320 has both lungs whole"
     )
     nodule_free: Probability = Field(0.12, description="share of patients without a nodule")
     max_nodules: int = Field(4, ge=1, le=12, description="of one patient")

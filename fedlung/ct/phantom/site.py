@@ -27,6 +27,7 @@ from fedlung.ct.phantom.scanner import scan
 from fedlung.ct.phantom.scene import make_scene
 from fedlung.errors import ConfigError, StoreError
 from fedlung.seeding import derive, derive_int
+from fedlung.sitefile import site_toml, write_site_file
 
 MARKER, UNFINISHED = "phantom.json", "phantom.unfinished"
 Progress = Callable[[int, int], None]
@@ -86,9 +87,9 @@ def _checked(sites: Sequence[str] | None) -> list[str]:
     for name in sites or ():
         if name not in PROFILES:
             near = difflib.get_close_matches(name, PROFILES, n=1)
-            mistakes.append(f"no phantom site {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            mistakes.append(f"no phantom site {name!r}" + (f"; did you mean {near[0]}?" if near else "."))
     if mistakes:
-        raise ConfigError(f"{'; '.join(mistakes)} The phantom's sites are {', '.join(PROFILES)}.")
+        raise ConfigError(f"{' '.join(mistakes)} The phantom's sites are {', '.join(PROFILES)}.")
     return list(PROFILES if sites is None else dict.fromkeys(sites))
 
 
@@ -129,18 +130,12 @@ def _begin(site_folder: Path, cfg: PhantomConfig) -> None:
 
 def _finish(site_folder: Path, name: str, cfg: PhantomConfig, rows: Sequence[_Written]) -> None:
     write_annotations_csv(site_folder / "annotations.csv", {row.series_uid: row.nodules for row in rows})
-    (site_folder / "site.toml").write_text(_site_toml(name), encoding="utf-8")
+    source = {"dicom": "dicom", "annotations": "annotations.csv"}
+    heading = "A synthetic site: computed chest CT, no patient."
+    write_site_file(site_folder, site_toml(name, source, synthetic=True, heading=heading))
     unfinished = site_folder / UNFINISHED
     unfinished.write_text(json.dumps(_summary(name, cfg, rows), indent=2) + "\n", encoding="utf-8")
     unfinished.replace(site_folder / MARKER)
-
-
-def _site_toml(name: str) -> str:
-    return (
-        "# A synthetic site: computed chest CT, no patient.\n"
-        f'name = "{name}"\ndicom = "dicom"\nannotations = "annotations.csv"\nstore = "cases"\n'
-        'device = "auto"\nsynthetic = true\n'
-    )
 
 
 def _summary(name: str, cfg: PhantomConfig, rows: Sequence[_Written]) -> dict[str, object]:

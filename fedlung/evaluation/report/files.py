@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedlung.evaluation.judgement import Judgement
-from fedlung.evaluation.report.html import page
 from fedlung.evaluation.report.table import csv_text
 from fedlung.evaluation.runrecord import load_run
+from fedlung.files import replace_text
 
 JSON_FILE, CSV_FILE, HTML_FILE = "report.json", "report.csv", "report.html"
 
@@ -22,15 +22,10 @@ def render_report(run_folder: Path) -> Path:
 
     Raises RunError for a folder without a judgement; a report that was there before is replaced.
     """
+    from fedlung.evaluation.report.html import page  # matplotlib is loaded for a page, and not for the terminal's table
+
     judgement = load_judgement(run_folder)
-    _replace(run_folder / JSON_FILE, judgement.model_dump_json(indent=2) + "\n")
-    _replace(run_folder / CSV_FILE, csv_text(judgement))
-    _replace(run_folder / HTML_FILE, page(judgement))
+    replace_text(run_folder / JSON_FILE, judgement.model_dump_json(indent=2) + "\n")
+    replace_text(run_folder / CSV_FILE, csv_text(judgement))
+    replace_text(run_folder / HTML_FILE, page(judgement))
     return run_folder / HTML_FILE
-
-
-def _replace(path: Path, text: str) -> None:
-    """Written beside and moved: a reader sees the old file or the new one."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8", newline="")
-    unfinished.replace(path)

@@ -1,7 +1,8 @@
 """report.html: one page that asks the network for nothing and runs nothing.
 
-The content security policy forbids everything but the page's own style sheet, which it names by hash: whatever got
-through the template's escaping could neither run nor load. Names come from sites; none is trusted.
+The content security policy forbids everything but the page's own style sheet, which it names by hash, and images that
+are within the page: whatever got through the template's escaping could neither run nor load. Names come from sites;
+none is trusted.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from fedlung.evaluation.judgement import Judgement
-from fedlung.evaluation.report.drawings import DRAWINGS
-from fedlung.evaluation.report.figures import SIDE, forest, learning_curves, roc
 from fedlung.evaluation.report.page import DEFINITIONS, PAGE
+from fedlung.evaluation.report.pictures import pictures
 from fedlung.evaluation.report.style import STYLE
-from fedlung.evaluation.report.words import TITLES, interval, number, synthetic_sites
+from fedlung.evaluation.report.words import REASONS, TITLES, interval, number, synthetic_sites
 
 # Recall is the sensitivity: one column.
 TITLES_SHOWN = {name: title for name, title in TITLES.items() if name != "recall"} | {
@@ -42,7 +42,7 @@ def page(judgement: Judgement) -> str:
     """The whole page; the same judgement gives the same bytes."""
     # Names of templates end in .html so that autoescaping could not be lost by a change of its rule; it is on for all.
     environment = Environment(
-        loader=DictLoader({"page.html": PAGE, "drawings.html": DRAWINGS}),
+        loader=DictLoader({"page.html": PAGE}),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -58,11 +58,9 @@ def page(judgement: Judgement) -> str:
             titles=TITLES_SHOWN,
             definitions=DEFINITIONS,
             new_notes=Notes,
-            side=SIDE,
+            reason_titles=REASONS,
             splits=("train", "validation", "test"),
-            forest=forest(judgement),
-            rocs=[roc(row) for row in judgement.sites],
-            curves=learning_curves(judgement),
+            pictures=pictures(judgement),
             **_derived(judgement),
         )
         .lstrip()
@@ -75,16 +73,22 @@ def _derived(judgement: Judgement) -> dict[str, Any]:
     return {
         "held_out": ", ".join(judgement.held_out),
         "synthetic_sites": synthetic_sites(judgement),
-        "reasons": sorted({reason for ledger in judgement.ledgers for reason in ledger.left_out}),
+        "reasons": {kind: _reasons(judgement, kind) for kind in REASONS},
         "trained": sorted({part.site for part in judgement.participation}),
         "parts": {(part.server_round, part.site): part for part in judgement.participation},
         "seconds": {(timing.server_round, site): s for timing in rounds for site, s in timing.train_s.items()},
     }
 
 
+def _reasons(judgement: Judgement, kind: str) -> list[tuple[str, list[int]]]:
+    """Each reason of a kind with its number at each site, in the order of the ledgers."""
+    counts = [getattr(ledger, kind) for ledger in judgement.ledgers]
+    return [(reason, [own.get(reason, 0) for own in counts]) for reason in sorted(set().union(*counts))]
+
+
 def _policy(style: str) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def _percent(share: float | None) -> str:

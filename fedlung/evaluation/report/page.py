@@ -18,7 +18,9 @@ DEFINITIONS = (
 )
 
 PAGE = """
-{% from "drawings.html" import forest_plot, roc_panel, curves_panel %}
+{% macro image(picture) %}
+<img src="{{ picture.src }}" alt="{{ picture.alt }}" width="{{ picture.width }}" height="{{ picture.height }}">
+{% endmacro %}
 {% macro cell(found, notes, signed=false) %}
 <td>{% if found.value is none %}<span class="undefined">undefined</span><sup>{{ notes.mark(found.reason) }}</sup>
 {%- else %}{{ found.value | number(signed=signed) }}
@@ -33,6 +35,13 @@ PAGE = """
 <td>{{ row.num_patients }}<small>{{ row.num_positive }} / {{ row.num_negative }}</small>
 <small>{{ row.prevalence | percent }} positive</small></td>
 {% endmacro %}
+{% macro examples(row) %}
+{{ row.num_patients }} patient{{ 's' if row.num_patients != 1 }}, {{ row.num_positive }} pos. /
+{{ row.num_negative }} neg.
+{%- endmacro %}
+{% macro with_reason(found) %}
+{{ found.value | number }} {% if found.low is none %}({{ found.reason }}){% else %}{{ found | interval }}{% endif %}
+{%- endmacro %}
 {% macro footnotes(notes) %}
 {% if notes.reasons %}
 <ol class="notes">{% for reason in notes.reasons %}<li>{{ reason }}</li>{% endfor %}</ol>
@@ -42,10 +51,12 @@ PAGE = """
 {{ row.name }}{% if row.role == 'held-out' %}<span class="role">held out</span>{% endif %}
 {% if row.synthetic and synthetic_sites != 'all sites' %}<span class="role made-up">synthetic</span>{% endif %}
 {% endmacro %}
-{% macro card(title, found, signed=false) %}
+{% macro card(title, found, of, signed=false) %}
 <dt>{{ title }}</dt>
 <dd class="figure{{ ' small' if found.value is none }}">{{ found.value | number(signed=signed) }}</dd>
-<dd class="range">{{ (found | interval(signed=signed)) or found.reason }}</dd>
+<dd class="range">{% if found.low is none %}{{ found.reason }}{% else %}{{ j.confidence | percent }} interval
+{{ found | interval(signed=signed) }}{% endif %}<br>{{ of }}
+{%- if found.low is not none and found.reason %}; {{ found.reason }}{% endif %}</dd>
 {% endmacro %}
 {% macro heads(titles) %}{% for title in titles %}<th scope="col">{{ title }}</th>{% endfor %}{% endmacro %}
 <!doctype html>
@@ -75,11 +86,17 @@ The data of {{ synthetic_sites }} were generated. No number that includes them s
   on the source sites' validation patients only.</p>
   <dl class="cards">
     {% for row in j.sites if row.role == 'held-out' %}
-    <div class="apart">{{ card('AUC at ' ~ row.name ~ ', held out', row.auc) }}</div>
+    <div class="apart">{{ card('AUC at ' ~ row.name ~ ', held out', row.auc, examples(row)) }}</div>
     {% endfor %}
-    <div>{{ card('Mean AUC of the source sites', j.mean_sources.auc) }}</div>
-    <div>{{ card('Gap in AUC', j.gap.auc, signed=true) }}</div>
-    <div>{{ card('Worst site: ' ~ (j.worst_site.name or 'undefined'), j.worst_site.auc) }}</div>
+    {% set averaged = j.sites | selectattr('role', 'equalto', 'source') | rejectattr('auc.value', 'none') | list %}
+    <div>{{ card('Mean AUC of the source sites', j.mean_sources.auc, 'sites: ' ~ averaged | length ~ ', patients: '
+      ~ averaged | sum('num_patients')) }}</div>
+    <div>{{ card('Gap in AUC', j.gap.auc, 'mean of the sources minus held out', signed=true) }}</div>
+    {% for row in j.sites if row.name == j.worst_site.name %}
+    <div>{{ card('AUC at the worst site, ' ~ row.name, row.auc, examples(row)) }}</div>
+    {% else %}
+    <div>{{ card('AUC at the worst site', j.worst_site.auc, '') }}</div>
+    {% endfor %}
   </dl>
 </div></header>
 <main>
@@ -114,20 +131,22 @@ replicates by patient. {% if j.threshold.probability is not none %}Threshold {{ 
 </section>
 
 <section aria-labelledby="forest"><h2 id="forest">AUC by site</h2>
-<figure>{{ forest_plot(forest, 'AUC with interval by site; the numbers are in the table above') }}
-<figcaption>Bars are {{ j.confidence | percent }} intervals. Squares: source sites; open diamond: held out. The dashed
-line at 0.5 is chance.{% if 'size' in j.pooled.baselines %} Circle: what the nodule's diameter alone
-reaches.{% endif %}</figcaption></figure>
+<figure class="beside">{{ image(pictures.forest) }}
+<figcaption>Test patients of each site. Bars are {{ j.confidence | percent }} intervals from {{ j.num_replicates }}
+bootstrap replicates by patient. Squares: source sites; open diamond: held out; grey diamonds: summaries, the mean with
+each site counting alike, the pooled value with each example. The dashed line at 0.5 is chance.
+{% if 'size' in j.pooled.baselines %} Circle: what the nodule's diameter alone reaches.{% endif %}</figcaption></figure>
 </section>
 
 <section aria-labelledby="baselines"><h2 id="baselines">Beside what needs no network</h2>
 {% set notes = new_notes() %}
 <div class="scroll"><table><caption>A model that does not beat these has shown nothing.</caption>
-<thead><tr>{{ heads(['Site', 'AUC, model']) }}
+<thead><tr>{{ heads(['Site']) }}<th scope="col">Patients<small>pos / neg</small></th>{{ heads(['AUC, model']) }}
 {% for baseline in j.pooled.baselines %}{{ heads(['AUC, ' ~ baseline ~ ' alone', 'Model − ' ~ baseline]) }}{% endfor %}
 {{ heads(['Accuracy, model', 'Accuracy, constant answer', 'F1, model', 'F1, always positive']) }}</tr></thead><tbody>
 {% for row in j.sites %}
-<tr class="{{ 'apart' if row.role == 'held-out' }}"><th scope="row">{{ name(row) }}</th>{{ cell(row.auc, notes) }}
+<tr class="{{ 'apart' if row.role == 'held-out' }}"><th scope="row">{{ name(row) }}</th>{{ counts(row) }}
+{{ cell(row.auc, notes) }}
 {% for baseline in j.pooled.baselines %}
 {% if baseline in row.baselines %}{{ cell(row.baselines[baseline], notes) }}
 {{ cell(row.advantages[baseline], notes, signed=true) }}{% else %}<td>–</td><td>–</td>{% endif %}
@@ -143,12 +162,13 @@ reaches.{% endif %}</figcaption></figure>
 
 <section aria-labelledby="roc"><h2 id="roc">ROC by site</h2>
 <div class="grid">
-{% for r in rocs %}
-<figure class="panel">{{ roc_panel(r, side) }}
-<figcaption><b>{{ r.name }}{% if r.role == 'held-out' %}<span class="role">held out</span>{% endif %}</b>
-AUC {{ r.auc }}{% if not r.path %}: {{ r.reason }}{% endif %}</figcaption></figure>
+{% for row in j.sites %}
+<figure class="panel">{{ image(pictures.roc[row.name]) }}
+<figcaption><b>{{ name(row) }}</b>
+AUC {{ with_reason(row.auc) }}<br>{{ examples(row) }}</figcaption></figure>
 {% endfor %}</div>
-<p class="aside">The circle is where the frozen threshold lies.</p>
+<p class="aside">The circle is where the frozen threshold lies; its cross, the {{ j.confidence | percent }} intervals of
+sensitivity and specificity there. The dashed diagonal is chance.</p>
 </section>
 
 <section aria-labelledby="confusion"><h2 id="confusion">Confusion matrices at the frozen threshold</h2>
@@ -156,47 +176,64 @@ AUC {{ r.auc }}{% if not r.path %}: {{ r.reason }}{% endif %}</figcaption></figu
 {% for row in j.sites %}
 {% if row.confusion is not none %}
 <table class="confusion"><caption>{{ name(row) }}</caption>
-<thead><tr><th></th>{{ heads(['called pos.', 'called neg.']) }}</tr></thead><tbody>
-<tr><th scope="row">positive</th><td class="right">{{ row.confusion.true_positive }}</td>
-<td>{{ row.confusion.false_negative }}</td></tr>
-<tr><th scope="row">negative</th><td>{{ row.confusion.false_positive }}</td>
-<td class="right">{{ row.confusion.true_negative }}</td></tr>
-</tbody></table>
+<thead><tr><td></td>{{ heads(['called pos.', 'called neg.']) }}</tr></thead><tbody>
+<tr><th scope="row">positive<small>n = {{ row.num_positive }}</small></th>
+<td class="right">{{ row.confusion.true_positive }}</td><td>{{ row.confusion.false_negative }}</td></tr>
+<tr><th scope="row">negative<small>n = {{ row.num_negative }}</small></th>
+<td>{{ row.confusion.false_positive }}</td><td class="right">{{ row.confusion.true_negative }}</td></tr>
+</tbody><tfoot><tr><td colspan="3">Sensitivity {{ with_reason(row.sensitivity) }}<br>
+Specificity {{ with_reason(row.specificity) }}</td></tr></tfoot></table>
 {% else %}
 <p><b>{{ row.name }}</b><br><span class="undefined">undefined: {{ row.sensitivity.reason }}</span></p>
 {% endif %}
 {% endfor %}</div>
+<p class="aside">Counts of examples, n of them in each class; shaded: called right. {{ j.confidence | percent }}
+intervals by patient.</p>
 </section>
 
-{% if curves %}
+{% if pictures.curves %}
 <section aria-labelledby="curves"><h2 id="curves">Learning curves</h2>
 <div class="two">
-{% for c in curves %}
-<figure><h3>{{ c.title }}</h3>{{ curves_panel(c, j.selection.server_round) }}</figure>
+{% for title, picture in pictures.curves.items() %}
+<figure>{{ image(picture) }}<figcaption><b>{{ title }}</b> by round</figcaption></figure>
 {% endfor %}
 </div>
-<p class="aside">Source sites on their validation patients; dashed: held-out site, shown only and never used for
-selection. Dotted: round {{ j.selection.server_round }}, selected by the rule “{{ j.selection.definition }}”
-({{ j.selection.value | number }} over {{ j.selection.sites | join(', ') }}).</p>
+<p class="aside">Solid: source sites on their validation patients, n of them.{% if held_out %} Dashed: {{ held_out }} on
+its test patients, drawn to be looked at and never used for selection.{% endif %} Dotted: round
+{{ j.selection.server_round }}, selected by the rule “{{ j.selection.definition }}”
+({{ j.selection.value | number }} over {{ j.selection.sites | join(', ') }}). Without intervals: the rounds of one run
+are no repetitions.</p>
 </section>
 {% endif %}
 
 <section aria-labelledby="ledger"><h2 id="ledger">What there was, and what was left out and why</h2>
 <div class="scroll"><table>
 <caption>Series (or cubes of an archive) by site, and patients by split with positive / negative examples.</caption>
-<thead><tr>{{ heads(['Site', 'Found', 'Readable', 'Prepared']) }}{{ heads(reasons) }}
-{{ heads(splits) }}</tr></thead><tbody>
+<thead><tr>{{ heads(['Site', 'Declared', 'Readable', 'Prepared', 'Left out']) }}{{ heads(splits) }}</tr></thead><tbody>
 {% for ledger in j.ledgers %}
 <tr class="{{ 'apart' if ledger.site in j.held_out }}"><th scope="row">{{ ledger.site }}</th>
 <td>{{ ledger.num_declared }}</td><td>{{ ledger.num_readable }}</td><td>{{ ledger.num_prepared }}</td>
-{% for reason in reasons %}<td>{{ ledger.left_out.get(reason, 0) }}</td>{% endfor %}
+<td>{{ ledger.left_out.values() | sum }}</td>
 {% for split in splits %}
 {% set counts = ledger.splits.get(split) %}
 <td>{% if counts %}{{ counts.num_patients }}<small>{{ counts.num_positive }} / {{ counts.num_negative }}</small>
 {% else %}–{% endif %}</td>
 {% endfor %}</tr>
 {% endfor %}</tbody></table></div>
-{% if not reasons %}<p class="aside">Nothing was left out.</p>{% endif %}
+{% if not reasons.left_out %}<p class="aside">No series was left out.</p>{% endif %}
+{% if reasons.values() | sum(start=[]) %}
+<div class="scroll"><table class="reasons">
+<caption>Why, by reason: series that are no case; files beside them that are no slices; nodules of prepared cases that
+are no example of the task; and cases that are used although something about them is odd.</caption>
+<thead><tr><th></th>{% for ledger in j.ledgers %}<th scope="col">{{ ledger.site }}</th>{% endfor %}</tr></thead>
+{% for kind, title in reason_titles.items() if reasons[kind] %}
+<tbody><tr><th scope="rowgroup" colspan="{{ j.ledgers | length + 1 }}">{{ title }}</th></tr>
+{% for reason, numbers in reasons[kind] %}
+<tr><th scope="row" class="reason"><code>{{ reason }}</code></th>
+{% for number in numbers %}<td>{{ number }}</td>{% endfor %}</tr>
+{% endfor %}</tbody>
+{% endfor %}</table></div>
+{% endif %}
 {% if j.absences %}
 <div class="scroll"><table class="absences">
 <caption>Sites that were expected in a step and were not in it.</caption>

@@ -1,8 +1,17 @@
-"""The report's style sheet. A Python string, because Flower's app bundle takes no file with another ending."""
+"""The report's colours and its style sheet. A Python string, because Flower's app bundle takes no other file."""
 
-STYLE = """
-:root { --ink: #1d2733; --soft: #5b6876; --line: #d9dfe6; --paper: #ffffff; --tint: #f4f6f9; --accent: #14507a;
-  --apart: #b4480f; --apart-tint: #fdf3ec; }
+INK, SOFT, LINE, PAPER, TINT = "#1d2733", "#5b6876", "#d9dfe6", "#ffffff", "#f4f6f9"
+ACCENT = "#14507a"  # what is seen in training
+APART, APART_TINT = "#b4480f", "#fdf3ec"  # what is held out, and nothing else
+
+COLOURS = f"""
+:root {{ --ink: {INK}; --soft: {SOFT}; --line: {LINE}; --paper: {PAPER}; --tint: {TINT}; --accent: {ACCENT};
+  --apart: {APART}; --apart-tint: {APART_TINT}; }}
+"""
+
+STYLE = (
+    COLOURS
+    + """\
 * { box-sizing: border-box; }
 html { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
   color: var(--ink); background: var(--tint); -webkit-text-size-adjust: 100%; }
@@ -16,7 +25,6 @@ header .inner { padding-top: 30px; padding-bottom: 26px; }
 .kicker { color: var(--soft); font-size: 13px; margin: 0 0 4px; }
 h1 { font-size: 27px; line-height: 1.2; margin: 0 0 6px; font-weight: 650; letter-spacing: -.01em; }
 h2 { font-size: 18px; margin: 0 0 6px; font-weight: 650; }
-h3 { font-size: 14px; margin: 0 0 4px; font-weight: 650; }
 p { margin: 0 0 10px; max-width: 78ch; }
 .lead { color: var(--soft); margin-bottom: 0; }
 section { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; padding: 22px 26px;
@@ -32,7 +40,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 .cards dd.range { color: var(--soft); font-size: 13px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13.5px; }
-caption { text-align: left; color: var(--soft); padding-bottom: 8px; font-size: 13px; }
+caption { text-align: left; color: var(--soft); padding-bottom: 8px; font-size: 13px; max-width: calc(100vw - 104px); }
 th, td { text-align: right; padding: 7px 6px; border-bottom: 1px solid var(--line); vertical-align: top;
   white-space: nowrap; }
 th { font-weight: 600; }
@@ -46,6 +54,8 @@ tr.apart th, tr.apart td { background: var(--apart-tint); }
 tr.apart th:first-child { box-shadow: inset 3px 0 0 var(--apart); }
 tbody.summary tr:first-child th, tbody.summary tr:first-child td { border-top: 2px solid var(--line); }
 tbody.summary th { font-weight: 500; }
+table.reasons { margin-top: 22px; } .reasons th.reason { font-weight: 400; padding-left: 20px; }
+.reasons tbody + tbody tr:first-child th { border-top: 1px solid var(--line); }
 td small, th small { display: block; color: var(--soft); font-size: 11px; line-height: 1.3; font-weight: 400; }
 .role { display: inline-block; font-size: 11px; font-weight: 600; color: var(--apart); border: 1px solid var(--apart);
   border-radius: 3px; padding: 0 5px; margin-left: 6px; white-space: nowrap; }
@@ -60,37 +70,19 @@ sup { color: var(--soft); font-size: 10px; line-height: 0; margin-left: 1px; }
 .absences { margin-top: 22px; }
 figure { margin: 0; }
 figcaption { font-size: 13px; color: var(--soft); max-width: 100ch; margin-top: 6px; }
-.panel figcaption { max-width: 190px; }
-.panel figcaption b { color: var(--ink); display: block; }
-svg { display: block; max-width: 100%; height: auto; overflow: visible; }
-svg text { font-size: 12px; fill: var(--ink); font-family: inherit; font-variant-numeric: tabular-nums; }
-svg .faint { fill: var(--soft); font-size: 11px; }
-svg .axis { stroke: #9aa6b2; stroke-width: 1; fill: none; }
-svg .gridline { stroke: #e6eaef; stroke-width: 1; }
-svg .chance { stroke: #9aa6b2; stroke-dasharray: 3 3; fill: none; }
-svg .selected { stroke: var(--ink); stroke-dasharray: 1 3; }
-svg .whisker { stroke: var(--accent); stroke-width: 2; }
-svg .mark { fill: var(--accent); stroke: var(--accent); stroke-width: 2; }
-svg .apart .whisker { stroke: var(--apart); }
-svg .apart .mark { fill: var(--paper); stroke: var(--apart); }
-svg .summary .whisker { stroke: var(--soft); }
-svg .summary .mark { fill: var(--soft); stroke: var(--soft); }
-svg .size { fill: none; stroke: var(--ink); stroke-width: 1.3; }
-svg .roc { fill: none; stroke: var(--accent); stroke-width: 2; stroke-linejoin: round; }
-svg .apart .roc { stroke: var(--apart); }
-svg .at { fill: var(--paper); stroke: var(--ink); stroke-width: 1.6; }
-svg .curve { fill: none; stroke-width: 1.6; stroke-linejoin: round; stroke: currentColor; }
-svg .mean .curve { stroke-width: 3; }
-svg .held-out .curve { stroke-dasharray: 6 4; stroke-width: 2; }
-svg .label { fill: currentColor; font-weight: 600; font-size: 11.5px; }
-svg .mean { color: #1d2733; } svg .held-out { color: #b4480f; }
-svg .c0 { color: #0072b2; } svg .c1 { color: #007d5a; } svg .c2 { color: #a3528a; } svg .c3 { color: #8a6d00; }
-svg .c4 { color: #2f88b8; } svg .c5 { color: #5a5a5a; } svg .c6 { color: #6a4ca3; }
+figcaption b { color: var(--ink); }
+img { display: block; max-width: 100%; height: auto; }
+.beside { display: flex; flex-wrap: wrap; gap: 8px 30px; align-items: flex-start; }
+.beside figcaption { flex: 1 1 300px; margin-top: 16px; }
+.panel { width: 216px; }
+.panel figcaption b { display: block; }
 .confusion { width: auto; }
 .confusion td, .confusion th { text-align: center; padding: 5px 9px; white-space: nowrap; }
 .confusion tbody td, .confusion tbody tr:last-child td { border: 1px solid var(--line); }
-.confusion thead th, .confusion tbody th { border: 0; }
+.confusion thead *, .confusion tbody th { border: 0; }
 .confusion tbody th { text-align: left; padding-left: 0; }
+.confusion tfoot td { text-align: left; border: 0; padding: 6px 0 0; color: var(--soft); font-size: 13px;
+  white-space: normal; }
 .confusion td.right { background: #eaf2f8; font-weight: 600; }
 .confusion caption { color: var(--ink); font-weight: 650; font-size: 14px; padding-bottom: 2px; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 0; font-size: 13.5px; }
@@ -100,8 +92,9 @@ details summary { cursor: pointer; color: var(--accent); font-size: 13.5px; marg
 code { font: 12.5px ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 footer { color: var(--soft); font-size: 13px; padding-bottom: 34px; }
 @media (max-width: 820px) { .two { grid-template-columns: 1fr; } }
-@media print { html { background: #fff; font-size: 11px; } section { border: 0; padding: 10px 0; margin: 0;
-  break-inside: avoid; } main, header .inner, footer { max-width: none; padding-left: 0;
-  padding-right: 0; }
+@media print { html { background: #fff; font-size: 11px; } section { border: 0; padding: 10px 0; margin: 0; }
+  h2, caption { break-after: avoid; } figure, tr, .aside, .confusion, .cards div, .facts { break-inside: avoid; }
+  main, header .inner, footer { max-width: none; padding-left: 0; padding-right: 0; }
   table { font-size: 10px; } th, td { padding: 4px 5px; } .scroll { overflow: visible; } @page { margin: 14mm; } }
 """
+)

@@ -6,16 +6,26 @@ import csv
 import io
 from typing import Any
 
-from fedlung.evaluation.judgement import Estimate, Judgement, Metrics, Scores
+from fedlung.evaluation.judgement import Estimate, Judgement, LedgerRow, Metrics, Scores
 from fedlung.evaluation.metrics import METRICS
+from fedlung.evaluation.report.words import REASONS
 
 # A spreadsheet takes a cell that begins so as a formula, and runs it.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
+LEDGER_COLUMNS = ("series_declared", "series_prepared", *REASONS)
+
 
 def csv_text(judgement: Judgement) -> str:
-    """The whole file. An undefined value is an empty cell, with its reason in the column ``notes``."""
-    lines = [_line(judgement, "site", row.name, row.role, row.synthetic, row) for row in judgement.sites]
+    """The whole file. An undefined value is an empty cell, with its reason in the column ``notes``.
+
+    What a site declared, prepared and left out, and why, is on the site's own line.
+    """
+    ledgers = {ledger.site: _ledger(ledger) for ledger in judgement.ledgers}
+    lines = [
+        _line(judgement, "site", row.name, row.role, row.synthetic, row) | ledgers.get(row.name, {})
+        for row in judgement.sites
+    ]
     whole = judgement.synthetic
     lines += [
         _line(judgement, "pooled", "all sites", "", whole, judgement.pooled),
@@ -24,7 +34,8 @@ def csv_text(judgement: Judgement) -> str:
         _line(judgement, "gap", "source mean minus held out", "", whole, judgement.gap),
     ]
     file = io.StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(lines[0]), restval="", lineterminator="\r\n")
+    fieldnames = [*_line(judgement, "", "", "", None, judgement.gap), *LEDGER_COLUMNS]
+    writer = csv.DictWriter(file, fieldnames, restval="", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({key: harmless(value) for key, value in line.items()} for line in lines)
     return file.getvalue()
@@ -50,6 +61,13 @@ def _line(
     reasons = {metric: getattr(row, metric).reason for metric in METRICS}
     line["notes"] = "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items() if reason)
     return line
+
+
+def _ledger(ledger: LedgerRow) -> dict[str, Any]:
+    """Numbers, and "reason: number" by kind."""
+    numbers = {"series_declared": ledger.num_declared, "series_prepared": ledger.num_prepared}
+    reasons = {kind: "; ".join(f"{code}: {n}" for code, n in getattr(ledger, kind).items()) for kind in REASONS}
+    return numbers | reasons
 
 
 def _columns(name: str, found: Estimate) -> dict[str, float | None]:

@@ -20,6 +20,13 @@ TITLES = {
 }
 assert tuple(TITLES) == METRICS
 
+REASONS = {  # fields of a ledger's row
+    "left_out": "Series left out",
+    "ignored_files": "Files that are no slices",
+    "unused_nodules": "Nodules that the task does not use",
+    "remarks": "Cases used, with a remark",
+}
+
 
 def number(value: float | None, *, signed: bool = False) -> str:
     """Three decimals; "undefined" for null."""

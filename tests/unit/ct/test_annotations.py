@@ -30,7 +30,7 @@ def test_luna16s_five_columns_are_enough(tmp_path: Path) -> None:
     found = read_annotations_csv(table(tmp_path, LUNA, "1.2,-1.5,2,3e1,4.25", "1.3,0,0,0,1", "1.2,1,1,1,8"))
     assert [len(found[uid]) for uid in ("1.2", "1.3")] == [2, 1]
     nodule = found["1.2"][0]
-    assert (nodule.center_mm, nodule.diameter_mm, nodule.readers) == ((-1.5, 2.0, 30.0), 4.25, 1)
+    assert (nodule.center_mm, nodule.diameter_mm, nodule.readers) == ((-1.5, 2.0, 30.0), 4.25, 4)
     assert math.isnan(nodule.malignancy)
     assert math.isnan(nodule.texture)
 
@@ -41,7 +41,7 @@ def test_further_columns_in_any_order_and_empty_fields(tmp_path: Path) -> None:
         table(tmp_path, header, "3,4.5,2,5,3,2,1,a,seen twice", ",,,5,3,2,1,b,")
     ).values()
     assert nodule == Nodule((1.0, 2.0, 3.0), 5.0, readers=3, malignancy=2.0, texture=4.5)
-    assert (empty.readers, math.isnan(empty.malignancy)) == (1, True)
+    assert (empty.readers, math.isnan(empty.malignancy)) == (4, True)
 
 
 def test_a_byte_order_mark_and_spaces_after_commas_are_harmless(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_all_mistakes_are_told_at_once_by_line(tmp_path: Path) -> None:
         "  line 7: seriesuid is empty",
         "  line 8: coordX is '1,5', expected a number with a decimal point",
         "  line 9: malignancy is 6, expected 1 to 5",
-        "  line 10: readers is 0, expected a whole number above 0",
-        "  line 11: diameter_mm is '', expected a number",
+        "  line 10: readers is 0, expected a whole number from 1 to 4",
+        "  line 11: 3 cells, expected 7 as in line 1",
     ]
     assert caught.value.public == "the annotations have 9 mistakes"
 
@@ -98,6 +98,42 @@ def test_a_missing_column_is_named_with_what_may_have_been_meant(tmp_path: Path)
         "  line 1: no column coordY; did you mean coord_y?",
         "  line 1: no column diameter_mm; did you mean diameter?",
     ]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_another_separator_is_named_instead_of_five_missing_columns(tmp_path: Path, separator: str) -> None:
+    with pytest.raises(AnnotationError) as caught:
+        read_annotations_csv(table(tmp_path, LUNA.replace(",", separator), "1.2,1,2,3,4".replace(",", separator)))
+    assert str(caught.value).splitlines()[1:] == [
+        f"  line 1: the columns are separated by {separator!r}, expected commas"
+    ]
+
+
+def test_a_decimal_comma_that_shifts_the_columns_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=r"line 2: 6 cells, expected 5 as in line 1 \(a decimal comma"):
+        read_annotations_csv(table(tmp_path, LUNA, "1.2,1,5,2,3,4"))
+    assert read_annotations_csv(table(tmp_path, LUNA, "1.2,1,2,3,4,, "))["1.2"][0].diameter_mm == 4
+
+
+def test_what_no_nodule_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError) as caught:
+        read_annotations_csv(table(tmp_path, LUNA + ",readers", "1.2,1,2,3,4000,1", "1.2,1,2,3,4,9"))
+    assert str(caught.value).splitlines()[1:] == [
+        "  line 2: diameter_mm is 4000, expected at most 200",
+        "  line 3: readers is 9, expected a whole number from 1 to 4",
+    ]
+
+
+def test_a_nodule_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+    rows = ["1.2,1,2,3,4", "1.3,1,2,3,4", "1.2,1,2.0,3,4"]
+    with pytest.raises(AnnotationError, match=r"line 4: the same place as line 2; give one row for each nodule"):
+        read_annotations_csv(table(tmp_path, LUNA, *rows))
+
+
+@pytest.mark.lidc
+def test_luna16s_own_list_has_no_mistake(shared_data: Path) -> None:
+    found = read_annotations_csv(shared_data / "tables" / "luna16_annotations.csv")
+    assert (len(found), sum(map(len, found.values()))) == (601, 1186)
 
 
 def test_hundreds_of_mistakes_are_cut_short(tmp_path: Path) -> None:

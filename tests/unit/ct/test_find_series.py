@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from fedlung.ct import find_series
+from fedlung.errors import DataError
 
 Write = Callable[..., Path]
 
@@ -151,8 +152,9 @@ def test_progress_counts_every_file(ct: Write) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_an_error_and_not_an_empty_result(tmp_path: Path) -> None:
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(DataError, match="nowhere: the DICOM folder does not exist") as caught:
         find_series(tmp_path / "nowhere")
+    assert str(tmp_path) not in caught.value.public
 
 
 def test_headers_of_another_character_set_keep_the_patient(ct: Write) -> None:

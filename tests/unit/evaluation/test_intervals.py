@@ -14,31 +14,48 @@ NAN = math.nan
 
 
 def test_the_interval_is_the_percentiles_of_the_replicates() -> None:
-    found = interval(0.5, np.arange(101) / 100, confidence=0.9, why="")
+    found = interval(0.5, np.arange(101) / 100, confidence=0.9, num_patients=30, why="")
     assert (found.value, found.low, found.high) == (0.5, pytest.approx(0.05), pytest.approx(0.95))
     assert found.reason is None and found.num_undefined == 0
 
 
 def test_up_to_five_percent_of_undefined_replicates_are_left_out_and_counted() -> None:
     replicates = np.array([NAN] * 5 + [0.7] * 95)
-    found = interval(0.7, replicates, confidence=0.95, why="")
+    found = interval(0.7, replicates, confidence=0.95, num_patients=30, why="")
     assert (found.low, found.high, found.num_undefined) == (0.7, 0.7, 5)
 
 
 def test_above_five_percent_of_undefined_replicates_there_is_no_interval() -> None:
-    found = interval(0.7, np.array([NAN] * 6 + [0.7] * 94), confidence=0.95, why="")
+    found = interval(0.7, np.array([NAN] * 6 + [0.7] * 94), confidence=0.95, num_patients=30, why="")
     assert found.value == 0.7 and found.low is None and found.high is None
     assert found.reason is not None and "6 of 100" in found.reason
 
 
 def test_without_replicates_there_is_a_value_and_no_interval() -> None:
-    found = interval(0.7, np.empty(0), confidence=0.95, why="")
+    found = interval(0.7, np.empty(0), confidence=0.95, num_patients=30, why="")
     assert found.value == 0.7 and found.low is None and "no bootstrap replicates" in str(found.reason)
 
 
 def test_an_undefined_value_has_its_reason_and_no_interval() -> None:
-    found = interval(NAN, np.array([NAN, 0.4]), confidence=0.95, why="no negative examples")
+    found = interval(NAN, np.array([NAN, 0.4]), confidence=0.95, num_patients=30, why="no negative examples")
     assert (found.value, found.low, found.reason) == (None, None, "no negative examples")
+
+
+@pytest.mark.parametrize("num_patients", [5, 9])
+def test_an_interval_of_few_patients_is_kept_and_marked(num_patients: int) -> None:
+    found = interval(0.5, np.arange(101) / 100, confidence=0.9, num_patients=num_patients, why="")
+    assert (found.low, found.high) == (pytest.approx(0.05), pytest.approx(0.95))
+    assert found.reason == f"few patients ({num_patients}): the interval is likely too narrow"
+
+
+def test_below_five_patients_there_is_no_interval() -> None:
+    found = interval(0.5, np.arange(101) / 100, confidence=0.9, num_patients=3, why="")
+    assert (found.value, found.low, found.high) == (0.5, None, None)
+    assert found.reason == "too few patients for an interval (3)"
+
+
+def test_from_ten_patients_on_an_interval_is_not_marked() -> None:
+    assert interval(0.5, np.arange(101) / 100, confidence=0.9, num_patients=10, why="").reason is None
 
 
 def test_a_site_with_two_positive_patients_gets_no_interval() -> None:

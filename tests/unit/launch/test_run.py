@@ -23,8 +23,13 @@ def test_all_sites_take_part_unless_told_otherwise() -> None:
 
 
 def test_without_the_default_held_out_site_one_must_be_named() -> None:
-    with pytest.raises(ConfigError, match="Name one of A, B"):
+    with pytest.raises(ConfigError, match='Name one of A, B with --held-out NAME, or none with --held-out ""'):
         completed_config(("A", "B"), {})
+
+
+def test_a_runs_folder_among_the_knobs_is_refused_and_not_overridden() -> None:
+    with pytest.raises(ConfigError, match=r"'/x' would not be used here: .* --runs"):
+        completed_config(("A", "B"), {"folder": "/x", "federation.held-out": ""})
 
 
 def test_a_run_is_never_overwritten(tmp_path: Path) -> None:

@@ -41,12 +41,10 @@ def test_a_network_gives_one_finite_float32_logit_an_example(name: str) -> None:
     assert torch.isfinite(logits_B).all()
 
 
-def test_a_fresh_network_expects_the_prior() -> None:
-    probability_B = build_model(ModelConfig(width=8), 0, prior=0.01)(torch.rand(4, 1, 16, 16, 16)).sigmoid()
-    assert probability_B.tolist() == pytest.approx([0.01] * 4, rel=0.1)
-    assert build_model(ModelConfig(width=8), 0, prior=0.2).get_parameter("head.dense.bias").item() == pytest.approx(
-        -math.log(4.0)
-    )
+def test_a_fresh_network_takes_no_side() -> None:
+    model = build_model(ModelConfig(width=8), 0)
+    assert model(torch.rand(4, 1, 16, 16, 16)).sigmoid().tolist() == pytest.approx([0.5] * 4, abs=0.05)
+    assert model.get_parameter("head.dense.bias").item() == 0.0
 
 
 def test_convolutions_start_with_the_variance_of_he() -> None:

@@ -41,9 +41,9 @@ def test_a_site_gets_its_own_cubes_and_an_unknown_one_is_named(make_archive: Mak
 
 def test_what_the_task_cannot_use_is_counted_by_reason(make_archive: MakeArchive) -> None:
     archive = make_archive(5, label_N=np.array([1, -1, 0, -1, 1]), readers_N=np.array([4, 3, 0, 2, 2]))
-    kept, left_out = archive.for_task(MALIGNANCY)
+    kept, unused = archive.for_task(MALIGNANCY)
     assert kept.patient_N.tolist() == ["p0", "p2"]
-    assert left_out == {"readers-below-k": 2, "malignancy-undecided": 1}
+    assert unused == {"readers-below-k": 2, "malignancy-undecided": 1}
 
 
 def test_an_archive_refuses_a_task_that_needs_background(make_archive: MakeArchive) -> None:
@@ -66,8 +66,19 @@ def test_an_archive_refuses_a_task_that_needs_background(make_archive: MakeArchi
 def test_an_archive_that_does_not_fit_is_refused_in_words(
     make_archive: MakeArchive, fields: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(StoreError, match=message):
+    with pytest.raises(StoreError, match=message) as caught:
         make_archive(2, **fields)
+    assert caught.value.public == "the site's archive does not fit"
+
+
+def test_a_site_that_the_archive_has_not_is_told_what_to_set_without_the_names_of_others(
+    make_archive: MakeArchive,
+) -> None:
+    with pytest.raises(DataError, match="Set archive-site") as caught:
+        make_archive(2).of_site("Nowhere")
+    assert (
+        caught.value.public == "the site's archive has no cubes of this site: archive-site in its site.toml names one"
+    )
 
 
 def test_a_missing_a_foreign_and_a_pickled_file_are_refused_without_their_path_in_public(tmp_path: Path) -> None:
@@ -83,6 +94,7 @@ def test_a_missing_a_foreign_and_a_pickled_file_are_refused_without_their_path_i
         with pytest.raises(StoreError, match=message) as caught:
             load_archive(tmp_path / f"{name}.npz")
         assert str(tmp_path) not in caught.value.public
+        assert caught.value.public.startswith("the site's archive")
 
 
 def test_nodule_mnist_is_read_as_it_is_with_its_own_splits(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from fedlung.config import PatchConfig, PrepareConfig, TaskConfig
 from fedlung.ct.nodule import Nodule
 from fedlung.patches.archive import PatchArchive
-from fedlung.patches.dataset import ArchiveSet, PatchSet, patch_set, scan_set
+from fedlung.patches.dataset import ArchiveSet, PatchSet, ScanSet, patch_set
 from fedlung.preprocess.case import Case
 
 MakeCase = Callable[..., Case]
@@ -82,7 +82,7 @@ def test_a_scan_is_one_example_with_the_tutorials_label(make_case: MakeCase, nod
         make_case(nodule_at((20, 20, 20), 3.0, readers=1), nodule_at((9, 9, 9), 2.0), name="a"),
         make_case(nodule_at((20, 20, 20), 2.9), name="b"),
     ]
-    scans = scan_set(cases, TaskConfig(name="scan"), PrepareConfig(cube=48))
+    scans = ScanSet(cases, TaskConfig(name="scan"), PrepareConfig(cube=48))
     assert scans.labels_N.tolist() == [1, 0]
     np.testing.assert_array_equal(scans.diameter_mm_N, np.float32([3.0, np.nan]))
     assert scans.load([1, 0]).shape == (2, 1, 48, 48, 48)

@@ -60,8 +60,8 @@ def test_nodules_that_the_task_cannot_use_are_counted(make_case: MakeCase, nodul
         nodule_at((20, 20, 20), malignancy=3.0),
         nodule_at((30, 30, 30), malignancy=4.0),
     )
-    assert site_examples([case], RunConfig(), site="GE", held_out=True).left_out == {"readers-below-k": 1}
-    assert site_examples([case], MALIGNANCY, site="GE", held_out=True).left_out == {
+    assert site_examples([case], RunConfig(), site="GE", held_out=True).unused_nodules == {"readers-below-k": 1}
+    assert site_examples([case], MALIGNANCY, site="GE", held_out=True).unused_nodules == {
         "readers-below-k": 1,
         "malignancy-undecided": 1,
     }

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fedlung.errors import DataError
-from fedlung.patches.partition import manufacturer_name, moved_patients, partition, safe_name, virtual_site
+from fedlung.patches.partition import manufacturer_name, moved_patients, partition, virtual_site
 
 
 def table(**columns: list[object]) -> pd.DataFrame:
@@ -38,8 +38,24 @@ def test_a_manufacturer_has_one_spelling(written: object, name: str) -> None:
 
 
 def test_a_site_name_is_safe_in_a_path_and_on_a_command_line() -> None:
-    assert safe_name("../LightSpeed QX/i; rm") == "LightSpeed-QX-i-rm"
-    assert safe_name("(a)") == "site-(a)"
+    scanned = table(patient_id=["a", "b"], scanner_model=["../LightSpeed QX/i; rm", "(a)"])
+    assert set(sites(partition(scanned, by="scanner-model")).values()) == {"LightSpeed-QX-i-rm", "a"}
+
+
+def test_two_own_sites_that_would_get_one_name_are_refused() -> None:
+    own = pd.DataFrame({"patient_id": ["a", "b"], "site": ["Nord 1", "Nord/1"]})
+    with pytest.raises(DataError, match="'Nord 1', 'Nord/1' would all be named Nord-1"):
+        partition(table(patient_id=["a", "b"]), by="table", own=own)
+
+
+def test_sites_in_another_script_stay_apart() -> None:
+    own = pd.DataFrame({"patient_id": ["a", "b"], "site": ["東京", "大阪"]})
+    assert len(set(sites(partition(table(patient_id=["a", "b"]), by="table", own=own)).values())) == 2
+
+
+def test_no_series_at_all_is_said_and_not_taken_for_a_wrong_table() -> None:
+    with pytest.raises(DataError, match="no series to make sites of"):
+        partition(pd.DataFrame())
 
 
 def test_virtual_sites_cut_at_one_and_a_quarter_and_at_three_millimetres() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from fedlung.config import PatchConfig, TaskConfig
 from fedlung.ct.nodule import Nodule
-from fedlung.patches.sampling import Centers, hard_candidates, patch_centers, patient_labels
+from fedlung.patches.sampling import Centers, hard_candidates, most_background, patch_centers, patient_labels
 from fedlung.preprocess.case import Case
 
 NODULE, MALIGNANCY, SCAN = TaskConfig(), TaskConfig(name="malignancy"), TaskConfig(name="scan")
@@ -51,6 +51,17 @@ def test_background_is_as_much_as_asked_and_keeps_away_from_every_nodule(
 
 def test_a_case_without_nodules_still_gives_the_least_background(make_case: MakeCase) -> None:
     assert len(centers(make_case(), min_background=5)[1]) == 5
+
+
+@pytest.mark.parametrize("knobs", [{}, {"min_background": 1, "background_per_nodule": 2.5}, {"min_background": 9}])
+def test_background_is_never_more_than_its_bound_and_near_it_where_both_reasons_ask_for_it(
+    make_case: MakeCase, nodule_at: NoduleAt, knobs: dict[str, float]
+) -> None:
+    places = [(12.0, 12.0, z) for z in (8.0, 16.0, 24.0, 32.0, 40.0)]
+    cases = [make_case(*(nodule_at(place) for place in places[:number]), name=f"c{number}") for number in range(6)]
+    drawn = sum(int((centers(case, training=True, **knobs)[1] == 0).sum()) for case in cases)
+    most = most_background(15, len(cases), PatchConfig(**knobs))
+    assert drawn <= most <= 2 * drawn
 
 
 def test_half_of_the_background_is_hard_and_bright(make_case: MakeCase) -> None:

@@ -74,9 +74,9 @@ def lidc_archive(shared_data: Path) -> PatchArchive:
 
 @pytest.mark.lidc
 def test_lidc_gives_872_nodules_of_three_readers_with_a_median_that_is_not_three(lidc_archive: PatchArchive) -> None:
-    kept, left_out = lidc_archive.for_task(TaskConfig(name="malignancy", readers=3))
+    kept, unused = lidc_archive.for_task(TaskConfig(name="malignancy", readers=3))
     assert (len(lidc_archive), len(kept), int(kept.label_N.sum())) == (2630, 872, 424)
-    assert left_out == {"readers-below-k": 1252, "malignancy-undecided": 506}
+    assert unused == {"readers-below-k": 1252, "malignancy-undecided": 506}
 
 
 @pytest.mark.lidc

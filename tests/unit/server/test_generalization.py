@@ -13,7 +13,9 @@ from fedlung.evaluation.judgement import Absence, Judgement
 from fedlung.evaluation.metrics import auc
 from fedlung.evaluation.statistics import ScoreStatistics, score_statistics
 from fedlung.protocol import EvaluateReply, SiteCard, SiteLedger, SplitCounts, TrainReply
-from server.generalization import Evidence, RoundReplies, curve_point, judge, participation, select_round
+from server.evidence import Evidence, RoundReplies, curve_point, participation
+from server.generalization import judge
+from server.selection import select_round
 
 CONFIG = RunConfig.from_run_config({"federation.sites": "A,B,X", "federation.held-out": "X", "evaluate.replicates": 40})
 # Pairs in order of (positive, negative), so: 4 of 4, 3 of 4, 2 of 4.
@@ -59,7 +61,20 @@ def evidence(tests: dict[str, tuple], *, config: RunConfig = CONFIG) -> Evidence
     return Evidence(
         cards={site: SiteCard(site, True, "dicom", "cpu", {"torch": "2"}) for site in tests},
         ledgers={
-            site: SiteLedger(site, 9, 8, 7, {"gap": 1}, {"test": SplitCounts(7, 3, 4)}, "ab12", 2.0, site == "A")
+            site: SiteLedger(
+                site,
+                num_declared=9,
+                num_readable=8,
+                num_prepared=7,
+                left_out={"gap": 2},
+                ignored_files={"NOT_DICOM": 3},
+                unused_nodules={"readers-below-k": 4},
+                remarks={"LUNGS_NOT_FOUND": 5},
+                splits={"test": SplitCounts(7, 3, 4)},
+                data_fingerprint="ab12",
+                seconds=2.0,
+                synthetic=site == "A",
+            )
             for site in tests
         },
         rounds=[replies(1, GOOD, GOOD), replies(2, PERFECT, PERFECT)],
@@ -252,11 +267,10 @@ def test_the_constant_answer_stands_beside_accuracy_and_f1() -> None:
 
 def test_ledgers_absences_and_participation_are_rows() -> None:
     found = judged({"A": PERFECT, "B": GOOD, "X": CHANCE})
-    assert [(row.site, row.left_out) for row in found.ledgers] == [
-        ("A", {"gap": 1}),
-        ("B", {"gap": 1}),
-        ("X", {"gap": 1}),
-    ]
+    assert [row.site for row in found.ledgers] == ["A", "B", "X"]
+    for row in found.ledgers:
+        assert (row.left_out, row.ignored_files) == ({"gap": 2}, {"NOT_DICOM": 3})
+        assert (row.unused_nodules, row.remarks) == ({"readers-below-k": 4}, {"LUNGS_NOT_FOUND": 5})
     assert found.absences[0].site == "B"
     assert [(row.server_round, row.site, row.weight) for row in found.participation][:2] == [
         (1, "A", 0.25),
@@ -307,3 +321,71 @@ def test_nothing_is_judged_without_an_answer() -> None:
     found = evidence({"A": PERFECT, "B": GOOD, "X": CHANCE})
     with pytest.raises(RunError, match="nothing to judge"):
         judge(CONFIG, replace(found, tests={}), select_round(found.rounds, "auc"))
+
+
+def few(site: str, num_patients: int) -> EvaluateReply:
+    """A perfect site whose patients have an example of both classes each."""
+    patients_N, labels_N = np.repeat(np.arange(num_patients), 2), np.tile([0, 1], num_patients)
+    rng = np.random.default_rng(0)
+    scores = {"model": score_statistics(2.0 * labels_N - 1.0, labels_N, patients_N, num_replicates=40, rng=rng)}
+    return EvaluateReply(site=site, server_round=1, split="test", loss=0.5, seconds=1.0, scores=scores)
+
+
+def test_a_mean_and_a_gap_are_no_surer_than_their_smallest_site() -> None:
+    found = evidence({"A": PERFECT, "B": GOOD, "X": CHANCE})
+    found = replace(found, tests={**found.tests, "B": few("B", 6)})
+    judgement = judge(CONFIG, found, select_round(found.rounds, "auc"))
+    marked = "few patients (6): the interval is likely too narrow"
+    assert [row.auc.reason for row in judgement.sites] == [None, marked, None]
+    assert judgement.mean_sources.auc.reason == judgement.gap.auc.reason == marked
+    assert judgement.pooled.auc.reason is None
+
+
+def test_three_patients_give_no_interval() -> None:
+    found = evidence({"A": PERFECT, "B": GOOD, "X": CHANCE})
+    found = replace(found, tests={**found.tests, "X": few("X", 3)})
+    judgement = judge(CONFIG, found, select_round(found.rounds, "auc"))
+    assert judgement.sites[2].auc.value == 1.0 and judgement.sites[2].auc.low is None
+    assert judgement.gap.auc.low is None and judgement.mean_sources.auc.low is not None
+
+
+@pytest.mark.parametrize(
+    ("splits", "reason"),
+    [
+        ({"train": SplitCounts(1, 2, 4)}, "its only patient trains or validates"),
+        ({"train": SplitCounts(1, 2, 4), "validation": SplitCounts(1, 2, 4)}, "all of its 2 train or validate"),
+        ({}, "none has an example of the task"),
+    ],
+)
+def test_a_site_that_was_not_asked_says_why_by_its_ledger(splits: dict[str, SplitCounts], reason: str) -> None:
+    found = evidence({"A": PERFECT, "B": GOOD, "X": CHANCE})
+    tests = {site: answer for site, answer in found.tests.items() if site != "B"}
+    found = replace(found, tests=tests, ledgers={**found.ledgers, "B": replace(found.ledgers["B"], splits=splits)})
+    row = judge(CONFIG, found, select_round(found.rounds, "auc")).sites[1]
+    assert row.auc.reason == f"no test patient: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("roll-call", "not in the run"),
+        ("prepare", "it prepared nothing"),
+        ("final evaluation", "no scores from the final evaluation"),
+    ],
+)
+def test_a_held_out_site_that_is_missing_says_where_it_was_lost_in_its_row_and_in_the_gap(
+    stage: str, words: str
+) -> None:
+    found = evidence({"A": PERFECT, "B": GOOD})
+    absences = [Absence(site="X", stage=stage, reason="as it said"), Absence(site="X", stage="round 1", reason="late")]
+    judgement = judge(CONFIG, replace(found, absences=absences), select_round(found.rounds, "auc"))
+    assert judgement.sites[2].auc.reason == f"{words}: as it said"
+    assert f"X ({words}: as it said)" in str(judgement.gap.auc.reason)
+
+
+def test_a_site_that_nobody_named_and_that_did_not_answer_has_a_row() -> None:
+    config = RunConfig.from_run_config({"federation.sites": "", "federation.held-out": "", "evaluate.replicates": 5})
+    found = evidence({"A": PERFECT, "B": GOOD}, config=config)
+    found = replace(found, tests={"A": found.tests["A"]})
+    judgement = judge(config, found, select_round(found.rounds, "auc"))
+    assert [(row.name, row.auc.value) for row in judgement.sites] == [("A", 1.0), ("B", None)]

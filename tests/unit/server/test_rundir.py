@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from fedlung.config import RunConfig
-from fedlung.errors import RunError
-from fedlung.evaluation.runrecord import load_run
+from fedlung.errors import ConfigError, RunError
+from fedlung.evaluation.runrecord import load_run, run_name
 from fedlung.training.checkpoint import load_checkpoint
-from server.rundir import RunDir, default_name
+from server.rundir import RunDir
 
 
 def test_the_default_name_is_task_date_and_time() -> None:
-    assert default_name(RunConfig(), datetime(2026, 1, 2, 3, 4, 5)) == "nodule-20260102-030405"
+    assert run_name("", RunConfig(), datetime(2026, 1, 2, 3, 4, 5)) == "nodule-20260102-030405"
 
 
 def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_folder_that_the_launcher_has_made_is_no_run_yet(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "a b", "x" * 101, "a\n"])
 def test_a_name_that_is_no_plain_folder_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RunError, match="a run's name is made of"):
+    with pytest.raises(ConfigError, match="a run's name is made of"):
         RunDir.create(tmp_path, name, RunConfig())
     assert list(tmp_path.iterdir()) == []
 

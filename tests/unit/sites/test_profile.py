@@ -1,4 +1,4 @@
-"""A site's own file: what it says, what is wrong with it, and the secret beside its cases."""
+"""A site's own file: what it says, what is wrong with it, and the secret beside it."""
 
 from __future__ import annotations
 
@@ -87,32 +87,58 @@ def test_the_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     profile = load_profile(written(tmp_path, GOOD))
     key = profile.site_key()
     assert len(key) == 32 and profile.site_key() == key
-    assert stat.S_IMODE((tmp_path / "cases" / KEY_FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
+
+
+def test_the_key_outlives_the_store_and_lies_where_the_site_says(tmp_path: Path) -> None:
+    assert load_profile(written(tmp_path, GOOD)).key == tmp_path / KEY_FILE
+    assert load_profile(written(tmp_path, GOOD + 'key = "/safe/north.key"\n')).key == Path("/safe/north.key")
+
+
+def test_a_key_that_cannot_be_kept_is_told_with_the_mend(tmp_path: Path) -> None:
+    profile = load_profile(written(tmp_path, GOOD + 'key = "site.toml/site.key"\n'))
+    with pytest.raises(ConfigError, match="Set key in site") as refusal:
+        profile.site_key()
+    assert str(tmp_path) not in refusal.value.public
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_device_that_is_not_there_is_told_before_anything_starts(tmp_path: Path, monkeypatch, device: str) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0 if device == "cuda" else 1)
+    with pytest.raises(ConfigError, match="CUDA devices on this machine; write") as refusal:
+        load_profile(written(tmp_path, f'{GOOD}device = "{device}"\n'))
+    assert f"found '{device}'" in str(refusal.value)
+
+
+@pytest.mark.parametrize("floor", ["0", "true", "2.5", '"many"'])
+def test_the_least_number_of_patients_is_a_whole_number(tmp_path: Path, floor: str) -> None:
+    with pytest.raises(ConfigError, match="min-patients"):
+        load_profile(written(tmp_path, f"{GOOD}min-patients = {floor}\n"))
 
 
 def test_two_sites_have_two_keys_and_two_bootstrap_seeds(tmp_path: Path) -> None:
-    profiles = [SiteProfile(name="A", archive=Path("x"), store=tmp_path / name) for name in ("one", "two")]
+    profiles = [SiteProfile(name="A", archive=Path("x"), key=tmp_path / name) for name in ("one", "two")]
     assert profiles[0].site_key() != profiles[1].site_key()
     assert profiles[0].bootstrap_seed(0) != profiles[1].bootstrap_seed(0)
 
 
 def test_a_damaged_key_is_not_replaced(tmp_path: Path) -> None:
-    profile = SiteProfile(name="A", archive=Path("x"), store=tmp_path)
+    profile = SiteProfile(name="A", archive=Path("x"), key=tmp_path / KEY_FILE)
     (tmp_path / KEY_FILE).write_bytes(b"short")
     with pytest.raises(ConfigError, match="has 5 bytes, expected 32"):
         profile.site_key()
 
 
 def test_a_real_sites_bootstrap_does_not_follow_the_runs_seed(tmp_path: Path) -> None:
-    real = SiteProfile(name="A", archive=Path("x"), store=tmp_path)
-    claimed = SiteProfile(name="A", archive=Path("x"), store=tmp_path, synthetic=True)
+    real = SiteProfile(name="A", archive=Path("x"), key=tmp_path / KEY_FILE)
+    claimed = real.model_copy(update={"synthetic": True})
     for profile in (real, claimed):
         assert profile.bootstrap_seed(0) == profile.bootstrap_seed(1)
 
 
 def test_a_simulated_synthetic_site_repeats_with_the_runs_seed_and_leaves_no_key(tmp_path: Path) -> None:
     first, second = (
-        SiteProfile(name="A", archive=Path("x"), store=tmp_path / name, synthetic=True, num_simulated=4)
+        SiteProfile(name="A", archive=Path("x"), key=tmp_path / name, synthetic=True, num_simulated=4)
         for name in ("one", "two")
     )
     assert first.site_key() == second.site_key()

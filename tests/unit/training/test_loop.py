@@ -45,7 +45,13 @@ class Blobs:
 
 def config(**flat: Any) -> RunConfig:
     """A tiny run; keys are the flat ones with dots and dashes as double and single underscores."""
-    knobs = {"model.width": 8, "augment.enabled": False, "optimizer.batch-size": 8, "optimizer.precision": "float32"}
+    knobs = {
+        "model.width": 8,
+        "augment.enabled": False,
+        "optimizer.batch-size": 8,
+        "optimizer.precision": "float32",
+        "federation.local-epochs": 1,
+    }
     return RunConfig.from_run_config(knobs | {k.replace("__", ".").replace("_", "-"): v for k, v in flat.items()})
 
 
@@ -173,7 +179,8 @@ def test_a_huge_mu_holds_the_weights_at_the_global_ones(optimizer: str, mu: floa
 def test_the_loss_is_the_mean_over_examples_and_not_over_batches() -> None:
     # A learning rate of nearly nothing: batches of 8 and 2 must weigh as 8 to 2.
     cfg = config(optimizer__name="sgd")
-    model, examples = build_model(cfg.model, 0, prior=0.1), Blobs(10)
+    model, examples = build_model(cfg.model, 0), Blobs(10)
+    torch.nn.init.constant_(model.get_parameter("head.dense.bias"), -2.0)  # so that the two labels' losses differ
     outcome = train(model, examples, cfg, learning_rate=1e-12)
     labels_N = torch.from_numpy(examples.labels_N)
     expected = focal_loss(model(examples.load(np.arange(10))), labels_N, gamma=2.0, weights=(1.0, 1.0))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from fedlung.errors import ConfigError, ProvisioningError
-from fedlung.launch.deploy import check_server, start_site
 from fedlung.launch.flower import free_port
+from fedlung.launch.site import check_server, start_site
 from fedlung.provisioning import Address, Kit, make_kit
 
 
@@ -65,3 +65,10 @@ def test_a_profile_of_another_site_is_refused_before_anything_starts(kit: Kit, t
 def test_a_missing_profile_is_named(kit: Kit, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml"):
         start_site(kit.sites["North"], profile=tmp_path / "absent.toml")
+
+
+def test_a_kit_that_is_about_to_expire_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    old = make_kit(tmp_path / "old", "127.0.0.1:9443", ["North"], days=20)
+    with pytest.raises(ConfigError):
+        start_site(old.sites["North"], profile=tmp_path / "absent.toml")
+    assert ["expire in 19 days" in record.getMessage() for record in caplog.records] == [True]

@@ -1,8 +1,4 @@
-"""A federation between machines, by Flower's deployment engine: the server's side and a site's side.
-
-Flower's port carries three APIs, and only the sites' own is guarded by their keys: whoever else can reach the port can
-start runs, which is code at every site. It belongs on a network that is closed to all but the sites.
-"""
+"""A site's side of a federation between machines: a SuperNode that is watched, and asked for again when it gives up."""
 
 from __future__ import annotations
 
@@ -16,14 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from fedlung.config import RunConfig
 from fedlung.errors import ConfigError, ProvisioningError, RunError
-from fedlung.launch.bundle import find_app, stage_app
-from fedlung.launch.events import OnEvent, follow
-from fedlung.launch.flower import TLS, SuperLink, flower_environment, supernode_command
+from fedlung.launch.flower import flower_environment, supernode_command
 from fedlung.launch.processes import Children, interruptible_once
-from fedlung.launch.run import LOG, name_in, run_folder, settings_of, short_folder, state_folder
-from fedlung.provisioning import Address, SiteKit, read_server_kit, read_site_kit
+from fedlung.launch.run import name_in, short_folder, warn_of_expiry
+from fedlung.provisioning import Address, SiteKit, read_site_kit
 
 DEACTIVATION_S = 12.0  # a SuperNode that is asked to stop says goodbye to its server first
 READ_OUT_S = 5.0  # for the last lines of a SuperNode that has ended
@@ -40,36 +33,6 @@ VERDICTS = {
 }
 
 
-def start_server(
-    kit_folder: Path,
-    config: RunConfig,
-    runs: Path = Path("runs"),
-    *,
-    name: str = "",
-    app: Path | None = None,
-    on_event: OnEvent | None = None,
-) -> Path:
-    """Start the server of a kit, admit the kit's sites, run one run with those that come; gives the run's folder.
-
-    ``on_event`` gets {"event": "listening", "address", "sites"} and then each line of the run's rounds.jsonl. Sites
-    have ``federation.roll-call-timeout-s`` to come. Raises ConfigError or ProvisioningError before anything is started,
-    RunError when the run failed. Nothing is left running.
-    """
-    kit = read_server_kit(kit_folder)
-    app, run = find_app(app), run_folder(config, runs, name)
-    run.mkdir(parents=True, exist_ok=True)
-    with interruptible_once(), state_folder(run) as home, Children(flower_environment(home)) as children:
-        superlink = SuperLink(children, home, run / LOG, kit.listen, TLS(kit.ca, kit.certificate, kit.key))
-        superlink.start(simulation=False)
-        for site in kit.sites:
-            superlink.register(kit.public_key(site), site)
-        if on_event is not None:
-            on_event({"event": "listening", "address": str(kit.address), "sites": list(kit.sites)})
-        submission = superlink.submit(stage_app(app, home), settings_of(run, config), simulation=None)
-        follow(superlink, submission, run, on_event)
-    return run
-
-
 def start_site(kit_folder: Path, *, profile: Path | None = None, on_line: Callable[[str], None] | None = None) -> None:
     """Run a site until it is stopped by Ctrl-C or SIGTERM; then it takes leave of its server, and this returns.
 
@@ -78,6 +41,7 @@ def start_site(kit_folder: Path, *, profile: Path | None = None, on_line: Callab
     ProvisioningError or ConfigError before anything is started, RunError with the reason when the SuperNode gave up.
     """
     kit = read_site_kit(kit_folder)
+    warn_of_expiry(kit)
     profile = profile or kit.profile
     if (name := name_in(profile)) != kit.name:
         raise ConfigError(

@@ -1,0 +1,96 @@
+"""The figures as the page embeds them: each an SVG within the page, with a text that says what it shows."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from fedlung.evaluation.judgement import Judgement, SiteRow
+from fedlung.evaluation.report.figures import (
+    TITLES,
+    Measured,
+    curves_of,
+    forest,
+    forest_rows,
+    learning_curves,
+    roc,
+)
+from fedlung.evaluation.report.plotstyle import house_style, size_in_pixels, svg
+from fedlung.evaluation.report.words import number, with_interval
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``src`` is a data URI: the browser runs nothing in an image and loads nothing for it."""
+
+    src: str
+    alt: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """``roc`` is by site; ``curves`` by what they show, without what no round has."""
+
+    forest: Picture
+    roc: dict[str, Picture]
+    curves: dict[str, Picture]
+
+
+def pictures(judgement: Judgement) -> Pictures:
+    """Every figure of the page; the same judgement gives the same bytes."""
+    measured: tuple[Measured, ...] = ("auc", "loss")
+    with house_style():
+        return Pictures(
+            forest=_picture(forest(judgement), _say_forest(judgement)),
+            roc={row.name: _picture(roc(row), _say_roc(row)) for row in judgement.sites},
+            curves={
+                TITLES[what]: _picture(figure, _say_curves(judgement, what))
+                for what in measured
+                if (figure := learning_curves(judgement, what)) is not None
+            },
+        )
+
+
+def _picture(figure: Figure, alt: str) -> Picture:
+    src = "data:image/svg+xml;base64," + base64.b64encode(svg(figure)).decode()
+    width, height = size_in_pixels(figure)
+    return Picture(src, alt, width, height)
+
+
+def _say_forest(judgement: Judgement) -> str:
+    rows = (
+        f"{row.name}{' (held out)' if row.kind == 'held-out' else ''} {with_interval(row.auc)}"
+        for row in forest_rows(judgement)
+    )
+    return f"Forest plot of the AUC with its {judgement.confidence:.0%} interval: {'; '.join(rows)}."
+
+
+def _say_roc(row: SiteRow) -> str:
+    curve = f"ROC curve of {row.name}, AUC {with_interval(row.auc)}"
+    if row.sensitivity.value is None or row.specificity.value is None:
+        return f"{curve}; no point at the frozen threshold."
+    return (
+        f"{curve}; at the frozen threshold sensitivity {with_interval(row.sensitivity)}, "
+        f"specificity {with_interval(row.specificity)}."
+    )
+
+
+def _say_curves(judgement: Judgement, what: Measured) -> str:
+    rounds = [point.server_round for point in judgement.curves]
+    ends = (
+        f"{curve.label} from {_defined(curve.values[0])} to {_defined(curve.values[-1])}"
+        for curve in curves_of(judgement, what)
+    )
+    return (
+        f"{TITLES[what]} over rounds {rounds[0]} to {rounds[-1]}: {'; '.join(ends)}. "
+        f"Round {judgement.selection.server_round} was selected; held-out values were never used for selection."
+    )
+
+
+def _defined(value: float) -> str:
+    return number(None if math.isnan(value) else value)
