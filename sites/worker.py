@@ -145,7 +145,9 @@ class SiteWorker:
             server_round=task.server_round,
             split=task.split,
             loss=self._loss(logits_N, examples),
-            scores={name: self._statistics(scores_N, examples, task) for name, scores_N in _scores(logits_N, examples)},
+            scores={
+                name: self._statistics(scores_N, examples, task) for name, scores_N in self._scores(logits_N, examples)
+            },
             seconds=time.monotonic() - started,
         )
 
@@ -181,19 +183,18 @@ class SiteWorker:
         logits, labels = torch.from_numpy(logits_N), torch.from_numpy(examples.labels_N)
         return float(focal_loss(logits, labels, gamma=self.config.loss.gamma, weights=(1.0, 1.0)))
 
+    def _scores(self, logits_N: np.ndarray, examples: ExampleSet) -> list[tuple[str, np.ndarray]]:
+        """The model's scores, and the size baseline's where the examples are nodules that all have a diameter."""
+        if self.config.task.name != "malignancy" or np.isnan(examples.diameter_mm_N).any():
+            return [(MODEL, logits_N)]
+        return [(MODEL, logits_N), (SIZE, size_logits(examples.diameter_mm_N.astype(np.float64)))]
+
     def _statistics(self, scores_N: np.ndarray, examples: ExampleSet, task: EvaluateTask) -> ScoreStatistics:
         # The same stream for every score, so that a replicate of the baseline weighs patients as the model's does.
         rng = derive(self.profile.bootstrap_seed(self.config.seed), task.split)
         return score_statistics(
             scores_N, examples.labels_N, examples.patients_N, num_replicates=task.num_replicates, rng=rng
         )
-
-
-def _scores(logits_N: np.ndarray, examples: ExampleSet) -> list[tuple[str, np.ndarray]]:
-    """The model's scores, and the size baseline's where every example has a diameter."""
-    if np.isnan(examples.diameter_mm_N).any():
-        return [(MODEL, logits_N)]
-    return [(MODEL, logits_N), (SIZE, size_logits(examples.diameter_mm_N.astype(np.float64)))]
 
 
 def _log_progress(num_done: int, num_series: int) -> None:
