@@ -1,7 +1,7 @@
 """Every knob of a run, once, with its default, its bounds and its meaning.
 
 Three sources, never mixed: what is fixed for a run is here (Flower's flat run configuration, ``--run-config``); what
-changes by round is in the message; what is true of one hospital is in that site's own file (``sites/profile.py``).
+changes by round is in the message; what is true of one hospital is in that site's own file (``hospital/profile.py``).
 Nothing here is a path, a hook or a privacy setting of a site.
 """
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Annotated
+
+from pydantic import Field
 
 SITE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 SITE_NAME_RULE = "1 to 64 letters, digits, '.', '_' and '-', of which the first is a letter or digit"
 MAX_SITE_NAME = 64
+
+SiteName = Annotated[str, Field(strict=True, pattern=SITE_NAME_PATTERN)]
 
 
 def is_site_name(text: str) -> bool:

@@ -29,7 +29,7 @@ from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
 
 from fedlung.errors import NOT_PUBLIC, FedlungError, ProtocolError
 from fedlung.evaluation.statistics import ScoreStatistics
-from fedlung.names import SITE_NAME_PATTERN, kebab
+from fedlung.names import SiteName, kebab
 
 PROTOCOL_VERSION = 1
 
@@ -51,7 +51,6 @@ FLOWER_FAILURES = {  # flwr.common.constant.ErrorCode
 
 MOST = 10**9  # examples, series or steps that one site can truly have
 
-SiteName = Annotated[str, Field(strict=True, pattern=SITE_NAME_PATTERN)]
 Word = Annotated[str, Field(strict=True, pattern=r"^[\w .:()+/-]{1,80}$")]
 Code = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Split = Annotated[str, Field(strict=True, pattern=r"^(train|validation|test)$")]

@@ -1,4 +1,4 @@
-"""The one writer of ``site.toml``. What its keys mean is said where it is read, in ``sites/profile.py``."""
+"""The one writer of ``site.toml``. What its keys mean is said where it is read, in ``hospital/profile.py``."""
 
 from __future__ import annotations
 

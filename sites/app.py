@@ -1,7 +1,7 @@
 """The ClientApp: four questions, four answers. What an answer holds is in ``fedlung/protocol.py``; nothing else leaves.
 
 An exception of a site is told to the server by its kind and, of fedlung's own errors, by its public text; the whole of
-it, with its traceback, goes to a file that only the site's own user can read (see ``sites/private.py``).
+it, with its traceback, goes to a file that only the site's own user can read (see ``fedlung/hospital/private.py``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from flwr.clientapp import ClientApp
 
 from fedlung.config import RunConfig
 from fedlung.errors import ConfigError, FedlungError
+from fedlung.hospital.private import ERRORS, discreet_readers, keep_error
+from fedlung.hospital.profile import SiteProfile, load_profile
 from fedlung.protocol import (
     EvaluateTask,
     PrepareTask,
@@ -29,8 +31,6 @@ from fedlung.protocol import (
     encode_state,
     failure_text,
 )
-from sites.private import ERRORS, discreet_readers, keep_error
-from sites.profile import SiteProfile, load_profile
 from sites.simulated import make_data, simulated_file, simulated_profile
 from sites.worker import SiteWorker
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from fedlung.ct.phantom import PROFILES, PhantomConfig, default_phantom_folder, write_phantom
 from fedlung.errors import DataError
-from sites.profile import SiteProfile, load_profile
+from fedlung.hospital.profile import SiteProfile, load_profile
 
 SITES = "FEDLUNG_SITES"
 

@@ -19,6 +19,8 @@ from fedlung.config import RunConfig
 from fedlung.errors import DataError, ProtocolError
 from fedlung.evaluation.scores import MODEL
 from fedlung.evaluation.statistics import ScoreStatistics, score_statistics, size_logits
+from fedlung.hospital.data import data_fingerprint, load_data, prepare_data
+from fedlung.hospital.profile import SiteProfile
 from fedlung.model.losses import class_weights, focal_loss
 from fedlung.model.networks import build_model
 from fedlung.model.predict import predict_logits
@@ -39,8 +41,6 @@ from fedlung.protocol import (
 )
 from fedlung.seeding import derive
 from fedlung.training.loop import train_round
-from sites.data import data_fingerprint, load_data, prepare_data
-from sites.profile import SiteProfile
 
 SIZE = "size"  # the baseline that knows a nodule's diameter and nothing else
 REPORTED_PACKAGES = ("torch", "flwr", "numpy", "simpleitk")

@@ -25,15 +25,29 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": BASE | {"ct", "preprocess", "patches", "model"},
     "evaluation": BASE | {"ct", "preprocess", "model"},
     "protocol": BASE | {"evaluation"},
+    "hospital": BASE | {"ct", "preprocess", "patches"},
+    "preflight": BASE | {"ct", "preprocess", "hospital"},
     "provisioning": {"errors", "names", "sitefile", "config"},
     "launch": {"errors", "names", "files", "sitefile", "config", "provisioning", "evaluation"},
     "cli": BASE
-    | {"ct", "preprocess", "patches", "model", "training", "evaluation", "protocol", "provisioning", "launch"},
+    | {
+        "ct",
+        "preprocess",
+        "patches",
+        "model",
+        "training",
+        "evaluation",
+        "protocol",
+        "hospital",
+        "preflight",
+        "provisioning",
+        "launch",
+    },
     "__init__": set(),
     "__main__": {"cli"},
 }
 MAY_IMPORT_FLWR = {"protocol"}
-MAY_IMPORT_CRYPTOGRAPHY = {"provisioning"}
+MAY_IMPORT_CRYPTOGRAPHY = {"provisioning", "preprocess"}  # keys and certificates; the encrypted case store
 
 
 def modules() -> list[Path]:

@@ -23,7 +23,9 @@ _KEYWORDS = (
     "SliceThickness", "KVP", "XRayTubeCurrent", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "BitsAllocated",
     "BitsStored", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames",
-    "RescaleSlope", "RescaleIntercept", "PixelPaddingValue", "ImageComments",
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "PixelPaddingValue", "ImageComments", "HighBit",
+    "SOPInstanceUID", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "SliceLocation",
+    "SpacingBetweenSlices", "GantryDetectorTilt", "ImagesInAcquisition", "NumberOfSeriesRelatedInstances",
 )  # fmt: skip
 UNDEFINED_LENGTH = 0xFFFFFFFF
 PIXEL_DATA = (0x7FE0, 0x0010)
@@ -72,6 +74,18 @@ class Header:
     slice_thickness_mm: float
     kvp: float
     tube_current_ma: float
+    sop_uid: str = ""
+    frame: int = 0
+    high_bit: int = 15
+    rescale_type: str = ""
+    instance_number: int | None = None
+    acquisition_number: int | None = None
+    temporal_position: int | None = None
+    slice_location_mm: float = math.nan
+    spacing_between_mm: float = math.nan
+    gantry_tilt_degrees: float = math.nan
+    num_in_acquisition: int | None = None
+    num_in_series: int | None = None
 
     @property
     def is_native(self) -> bool:
@@ -129,6 +143,17 @@ def _header(path: Path, values: _Values, pixels: PixelSpan | None) -> Header:
         slice_thickness_mm=values.number("SliceThickness"),
         kvp=values.number("KVP"),
         tube_current_ma=values.number("XRayTubeCurrent"),
+        sop_uid=values.text("SOPInstanceUID"),
+        high_bit=values.count("HighBit", values.count("BitsStored", bits_allocated) - 1),
+        rescale_type=values.text("RescaleType"),
+        instance_number=values.whole("InstanceNumber"),
+        acquisition_number=values.whole("AcquisitionNumber"),
+        temporal_position=values.whole("TemporalPositionIdentifier"),
+        slice_location_mm=values.number("SliceLocation"),
+        spacing_between_mm=values.number("SpacingBetweenSlices"),
+        gantry_tilt_degrees=values.number("GantryDetectorTilt"),
+        num_in_acquisition=values.whole("ImagesInAcquisition"),
+        num_in_series=values.whole("NumberOfSeriesRelatedInstances"),
     )
 
 
@@ -164,6 +189,11 @@ class _Values:
             return float(self._raw(keyword).split(b"\\")[0].decode("ascii").strip(" \0"))
         except ValueError:
             return default
+
+    def whole(self, keyword: str) -> int | None:
+        """A whole number written as text, or None."""
+        found = self.number(keyword)
+        return int(found) if found.is_integer() else None
 
     def count(self, keyword: str, default: int) -> int:
         """A 16-bit number from 0 up, or the default."""

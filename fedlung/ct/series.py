@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Repair = Literal["missing-slices", "uneven-steps", "tilt", "in-plane-jitter"]
 
 
 @dataclass(frozen=True)
 class Series:
     """A CT series whose headers passed every check. Stays at the site.
 
-    files         ascending along the slices' normal
-    positions_mm  of each file along that normal
+    files         each once, by its first slice, ascending along the slices' normal
+    positions_mm  of each slice along that normal
+    form          what the files are
+    repairs       what ``read_series`` will mend by resampling along the true positions, because the site asked for it
     """
 
     series_uid: str
@@ -23,11 +28,18 @@ class Series:
     manufacturer: str = ""
     scanner_model: str = ""
     slice_thickness_mm: float = float("nan")
+    form: Literal["dicom", "metaimage", "nifti"] = "dicom"
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def num_files(self) -> int:
-        """One file is one slice."""
+        """Files; one may hold several slices."""
         return len(self.files)
+
+    @property
+    def num_slices(self) -> int:
+        """Slices."""
+        return len(self.positions_mm)
 
 
 @dataclass(frozen=True)

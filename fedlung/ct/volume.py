@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedlung.ct.geometry import Float64Array, Geometry
+from fedlung.ct.series import Repair
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Volume:
     series_uid   DICOM's SeriesInstanceUID; stays at the site
     patient_id   DICOM's PatientID; stays at the site
     warnings     sentences on what is odd but trusted
+    repairs      what was mended by resampling along the true positions, because the site asked for it
     """
 
     voxels_DHW: npt.NDArray[np.int16] | npt.NDArray[np.float32]
@@ -43,6 +45,7 @@ class Volume:
     patient_id: str = ""
     acquisition: Acquisition = field(default_factory=Acquisition)
     warnings: tuple[str, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

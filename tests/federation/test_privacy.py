@@ -15,8 +15,8 @@ import pytest
 from flwr.app import ArrayRecord, Message
 
 from fedlung.errors import RunError
+from fedlung.hospital.private import ERRORS, LEFT_OUT
 from sites import worker
-from sites.private import ERRORS, LEFT_OUT
 
 SITES = ("GE", "SIEMENS")
 KNOBS = {

@@ -14,11 +14,11 @@ from fedlung.ct.annotations import read_annotations_csv
 from fedlung.ct.find import find_series
 from fedlung.ct.phantom import PhantomConfig, write_phantom
 from fedlung.errors import ConfigError, DataError, ProtocolError
+from fedlung.hospital.data import data_fingerprint, load_data, prepare_data
+from fedlung.hospital.private import LEFT_OUT
+from fedlung.hospital.profile import SiteProfile, load_profile
 from fedlung.model.networks import build_model
 from fedlung.protocol import EvaluateTask, PrepareTask, State, TrainTask
-from sites.data import data_fingerprint, load_data, prepare_data
-from sites.private import LEFT_OUT
-from sites.profile import SiteProfile, load_profile
 from sites.worker import SiteWorker
 
 SMALL = PhantomConfig(patients_per_site=4, matrix=128, coverage_mm=50.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedlung.errors import ConfigError
-from sites.profile import KEY_FILE, SiteProfile, load_profile
+from fedlung.hospital.profile import KEY_FILE, SiteProfile, load_profile
 
 GOOD = 'name = "North"\ndicom = "dicom"\nannotations = "annotations.csv"\n'
 

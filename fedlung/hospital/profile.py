@@ -30,8 +30,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedlung.errors import ConfigError
-from fedlung.names import kebab
-from fedlung.protocol import SiteName
+from fedlung.names import SiteName, kebab
 from fedlung.seeding import derive_int
 
 KEY_FILE = "site.key"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fedlung.hospital.profile import SiteProfile, load_profile
 from fedlung.sitefile import COMMENTS, SITE_FILE, site_toml, write_site_file
-from sites.profile import SiteProfile, load_profile
 
 
 @pytest.mark.parametrize(

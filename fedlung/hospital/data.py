@@ -17,13 +17,13 @@ from fedlung.config import RunConfig
 from fedlung.ct.annotations import AnnotationSource
 from fedlung.errors import ConfigError, DataError
 from fedlung.files import replace_text
+from fedlung.hospital.private import ERRORS, LEFT_OUT, keep_errors, write_left_out
+from fedlung.hospital.profile import SiteProfile
 from fedlung.patches.archive import PatchArchive, load_archive
 from fedlung.preprocess.case import Case
 from fedlung.preprocess.pipeline import PrepareLedger, prepare_series
 from fedlung.preprocess.prepare import store_fingerprint
 from fedlung.preprocess.store import FORMAT, CaseStore
-from sites.private import ERRORS, LEFT_OUT, keep_errors, write_left_out
-from sites.profile import SiteProfile
 
 UID_COLUMN = "series_uid"
 

@@ -8,10 +8,10 @@ import warnings
 from pathlib import Path
 
 from fedlung.ct.series import LeftOut
+from fedlung.hospital.private import ERRORS, LEFT_OUT, discreet_readers, keep_error, keep_errors, write_left_out
 from fedlung.preprocess.case import Remark
 from fedlung.preprocess.pipeline import PrepareLedger
 from fedlung.preprocess.prepare import keyed_name
-from sites.private import ERRORS, LEFT_OUT, discreet_readers, keep_error, keep_errors, write_left_out
 
 KEY = b"a site's own key"
 
