@@ -28,6 +28,10 @@ Interpolation = Literal["linear", "catmull-rom"]
 Norm = Literal["group", "batch"]
 PartitionRule = Literal["manufacturer", "scanner-model", "virtual-site", "dirichlet", "iid", "table"]
 Precision = Literal["auto", "float32", "bfloat16"]
+StrategyName = Literal[
+    "fedavg", "uniform", "fedprox", "fedavgm", "fedadam", "fedyogi", "scaffold", "fednova", "fedbn", "qffl", "afl",
+    "groupdro", "feddg-ga", "median", "trimmed-mean", "geometric-median", "krum",
+]  # fmt: skip
 SelectionRule = Literal["auc", "loss"]
 Stem = Literal["full", "half", "quarter"]
 
@@ -202,8 +206,7 @@ class FederationConfig(Section):
 
     sites: str = "GE,Philips,SIEMENS,TOSHIBA"
     held_out: str = "TOSHIBA"
-    strategy: Literal["fedavg", "fedprox"] = "fedavg"
-    proximal_mu: float = Field(0.01, ge=0.0, description="of fedprox")
+    strategy: StrategyName = "fedavg"
     rounds: int = Field(12, ge=1)
     local_epochs: int = Field(6, ge=1)
     min_sites: int = Field(1, ge=1, description="source sites whose updates a round needs to count")
@@ -239,6 +242,24 @@ class FederationConfig(Section):
         return _names(self.held_out)
 
 
+class StrategyConfig(Section):
+    """What the algorithms of ``federation.strategy`` go by; each reads its own."""
+
+    proximal_mu: float = Field(0.01, ge=0.0, description="of fedprox")
+    server_learning_rate: Positive = Field(1.0, description="of fedavgm and scaffold")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of fedavgm")
+    adaptive_learning_rate: Positive = Field(0.01, description="of fedadam and fedyogi")
+    beta1: float = Field(0.9, ge=0.0, lt=1.0, description="of fedadam and fedyogi")
+    beta2: float = Field(0.99, ge=0.0, lt=1.0, description="of fedadam and fedyogi")
+    tau: Positive = Field(1e-3, description="of fedadam and fedyogi")
+    fairness: float = Field(1.0, ge=0.0, description="q of qffl")
+    group_step: float = Field(0.1, ge=0.0, description="of afl and groupdro")
+    gap_step: float = Field(0.2, ge=0.0, le=1.0, description="of feddg-ga")
+    trim: float = Field(0.25, ge=0.0, lt=0.5, description="share of the sites cut off at each end by trimmed-mean")
+    num_byzantine: int = Field(1, ge=0, description="wrong sites that krum should bear")
+    average_from: int = Field(0, ge=0, description="judge the mean of the models from this round on; 0: each round's")
+
+
 class EvaluateConfig(Section):
     """How the model is judged."""
 
@@ -263,6 +284,7 @@ class RunConfig(Section):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     federation: FederationConfig = FederationConfig()
+    strategy: StrategyConfig = StrategyConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
     @model_validator(mode="after")
@@ -275,6 +297,19 @@ class RunConfig(Section):
             raise ValueError(
                 "model.norm 'batch' needs several examples: raise optimizer.batch-size, or set norm 'group'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _suits_the_strategy(self) -> RunConfig:
+        strategy, optimizer = self.federation.strategy, self.optimizer
+        if strategy == "scaffold" and (optimizer.name != "sgd" or optimizer.momentum):
+            raise ValueError("strategy scaffold is for plain SGD: set optimizer.name 'sgd' and optimizer.momentum 0")
+        if strategy == "fedbn" and self.model.norm != "batch":
+            raise ValueError("strategy fedbn keeps BatchNorm at the sites: set model.norm 'batch'")
+        if strategy == "fedbn" and self.strategy.average_from:
+            raise ValueError("strategy.average-from averages one model; fedbn has one for each site")
+        if self.strategy.average_from > self.federation.rounds:
+            raise ValueError(f"strategy.average-from is after the last of {self.federation.rounds} rounds")
         return self
 
     @classmethod

@@ -19,7 +19,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -49,6 +49,7 @@ FLOWER_FAILURES = {  # flwr.common.constant.ErrorCode
     8: "its ClientApp stopped responding",
 }
 
+START_LOSS, VALIDATION_LOSS = "start", "validation"
 MOST = 10**9  # examples, series or steps that one site can truly have
 
 Word = Annotated[str, Field(strict=True, pattern=r"^[\w .:()+/-]{1,80}$")]
@@ -135,18 +136,27 @@ class SiteLedger(Said):
 
 @dataclass(frozen=True)
 class TrainTask(Said):
-    """One round of local training from the weights that come with it."""
+    """One round of local training from the weights that come with it.
+
+    Beside them may travel a ``correction``, which is added to every gradient (SCAFFOLD's c - c_i).
+    """
 
     server_round: Round
     learning_rate: NotNegative
     num_negative: Count  # of all source sites' training examples together
     num_positive: Count
     proximal_mu: NotNegative = 0.0
+    report_start_loss: Flag = False
+    report_validation_loss: Flag = False
 
 
 @dataclass(frozen=True)
 class TrainReply(Said):
-    """What a site reports of its training; its weights travel beside it."""
+    """What a site reports of its training; its weights travel beside it.
+
+    losses  those that were asked for: START_LOSS, of the weights that came, on the round's training examples with the
+            classes' weights; VALIDATION_LOSS, of the weights that go, on the site's validation patients
+    """
 
     site: SiteName
     server_round: Round
@@ -154,6 +164,7 @@ class TrainReply(Said):
     num_steps: Count
     loss: NotNegative
     seconds: NotNegative
+    losses: Mapping[Code, NotNegative] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,8 +191,8 @@ class EvaluateReply(Said):
 M = TypeVar("M", bound=Said)
 
 
-def encode(said: Said, *, weights: ArrayRecord | None = None) -> RecordDict:
-    """The records of a message, and of the weights (of ``encode_state``) that travel with it."""
+def encode(said: Said, *, weights: ArrayRecord | None = None, correction: ArrayRecord | None = None) -> RecordDict:
+    """The records of a message, and of the weights and the correction (of ``encode_state``) that travel with it."""
     fields = {field.name: getattr(said, field.name) for field in dataclasses.fields(said)}  # type: ignore[arg-type]
     scores = fields.pop("scores", None)
     head: dict[str, Any] = {"kind": type(said).__name__, "protocol-version": PROTOCOL_VERSION}
@@ -194,6 +205,8 @@ def encode(said: Said, *, weights: ArrayRecord | None = None) -> RecordDict:
         records["statistics"] = encode_state(dict(_score_arrays(scores)))
     if weights is not None:
         records["weights"] = weights
+    if correction is not None:
+        records["correction"] = correction
     return RecordDict(records)
 
 
@@ -227,6 +240,11 @@ def decode_state(record: ArrayRecord) -> State:
 def decode_weights(content: RecordDict) -> State:
     """The weights that came with a message. Raises ProtocolError."""
     return decode_state(_record(content, "weights", ArrayRecord))
+
+
+def decode_correction(content: RecordDict) -> State:
+    """The correction that came with a message; empty for none. Raises ProtocolError."""
+    return decode_state(_record(content, "correction", ArrayRecord)) if "correction" in content else {}
 
 
 def failure_text(error: Exception) -> str:

@@ -1,105 +1,128 @@
-"""Updates to state: the mean of the sites' weights, exactly, in whatever order they came.
+"""The sites' weights to one state: checked first, then merged, exactly and in whatever order they came.
 
-Sites are taken in the order of their names and summed in float64, so that neither the order of arrival nor the number
-of sites shows in the last digit. One decoded update is held at a time.
+Updates are taken in the order of the sites' names and summed in float64, so that neither the order of arrival nor the
+number of sites shows in the last digit. A mean holds one update and one sum at a time, however many sites there are.
+
+``K`` sites, ``P`` numbers in all floating-point tensors of a state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fedlung.errors import FedlungError, UpdateError
-from fedlung.protocol import State
+from fedlung.errors import UpdateError
+from fedlung.protocol import State, TrainReply
+
+Sums = dict[str, npt.NDArray[np.float64]]
+Weigh = Callable[[TrainReply], float]
 
 
 @dataclass(frozen=True)
-class Update:
-    """One site's weights after local training. ``load`` decodes them when their turn comes."""
+class Merged:
+    """A state out of the sites' updates, and the share that each site has in it; shares add up to one."""
 
-    site: str
-    num_examples: int
-    load: Callable[[], State]
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """The new state (None without a single valid update), who is in it, and who was refused and why."""
-
-    state: State | None
-    num_examples: dict[str, int]
-    refused: dict[str, str]
+    state: State
+    shares: dict[str, float]
 
 
-def aggregate(updates: Iterable[Update], current: State) -> Aggregate:
-    """The mean of the updates weighted by their examples; an update that cannot enter is refused by its site's name.
+class Merging(Protocol):
+    """Takes one checked update at a time, in the order of the sites' names."""
+
+    def add(self, reply: TrainReply, state: State) -> None: ...
+
+    def merged(self) -> Merged: ...
+
+
+class WeightedMean:
+    """sum(a_k · w_k) / sum(a_k), where ``weigh(reply)`` gives a_k, such as the number of examples.
 
     Floating-point tensors are averaged (BatchNorm's running statistics as well); an integer buffer, which is a counter
     such as ``num_batches_tracked``, becomes the largest of the sites'.
     """
-    mean = WeightedMean(current)
-    num_examples: dict[str, int] = {}
-    refused: dict[str, str] = {}
-    for update in sorted(updates, key=lambda update: update.site):
-        try:
-            mean.add(checked(update, current), update.num_examples)
-        except FedlungError as error:
-            refused[update.site] = str(error)
-        else:
-            num_examples[update.site] = update.num_examples
-    return Aggregate(mean.state() if num_examples else None, num_examples, refused)
+
+    def __init__(self, current: State, weigh: Weigh) -> None:
+        self.current = current
+        self._weigh = weigh
+        self._weights: dict[str, float] = {}
+        self._sums: Sums = {}
+        self._counters = Counters()
+
+    def add(self, reply: TrainReply, state: State) -> None:
+        """Take one site in."""
+        weight = self._weights[reply.site] = self._weigh(reply)
+        self._counters.add(state)
+        add_scaled(self._sums, state, weight)
+
+    def merged(self) -> Merged:
+        """The mean, in the model's own types. Weights that are all zero count alike."""
+        total = sum(self._weights.values())
+        means = {name: sums / total for name, sums in self._sums.items()}
+        return Merged(in_types_of(self.current, means, self._counters), shares_of(self._weights))
 
 
-def checked(update: Update, current: State) -> State:
-    """The update's state if it has the names, shapes and types of ``current`` and only finite values.
+class Counters:
+    """The largest value that any site has in each integer buffer."""
+
+    def __init__(self) -> None:
+        self.largest: State = {}
+
+    def add(self, state: State) -> None:
+        """Take one site's counters in."""
+        for name, values in state.items():
+            if not is_floating(values):
+                self.largest[name] = np.maximum(values, self.largest.get(name, values))
+
+
+def checked(site: str, state: State, current: State) -> State:
+    """``state`` if it has the names, shapes and types of ``current`` and only finite values.
 
     Raises UpdateError, which names the site and the first tensor that does not fit.
     """
-    state = update.load()
     if missing := sorted(current.keys() - state.keys()):
-        raise _refused(update, f"{len(missing)} of {len(current)} tensors are missing, the first is {missing[0]}")
+        raise _refused(site, f"{len(missing)} of {len(current)} tensors are missing, the first is {missing[0]}")
     if num_extra := len(state.keys() - current.keys()):
-        raise _refused(update, f"{num_extra} tensors are not the model's")
+        raise _refused(site, f"{num_extra} tensors are not the model's")
     for name, expected in current.items():
         found = state[name]
         if found.shape != expected.shape or found.dtype != expected.dtype:
             raise _refused(
-                update, f"{name} is {found.dtype} {found.shape}, the model's is {expected.dtype} {expected.shape}"
+                site, f"{name} is {found.dtype} {found.shape}, the model's is {expected.dtype} {expected.shape}"
             )
         if not np.isfinite(found).all():
-            raise _refused(update, f"{name} has {np.count_nonzero(~np.isfinite(found))} values that are not finite")
+            raise _refused(site, f"{name} has {np.count_nonzero(~np.isfinite(found))} values that are not finite")
     return state
 
 
-class WeightedMean:
-    """sum(n_k · w_k) / sum(n_k), tensor by tensor, accumulated in float64."""
-
-    def __init__(self, like: State) -> None:
-        self._like = like
-        self._sums: dict[str, npt.NDArray[np.float64]] = {}
-        self._counters: State = {}
-        self._weight = 0
-
-    def add(self, state: State, num_examples: int) -> None:
-        """Take one site in."""
-        for name, values in state.items():
-            if not np.issubdtype(values.dtype, np.floating):
-                self._counters[name] = np.maximum(values, self._counters.get(name, values))
-            elif name in self._sums:
-                self._sums[name] += np.multiply(values, num_examples, dtype=np.float64)
-            else:
-                self._sums[name] = np.multiply(values, num_examples, dtype=np.float64)
-        self._weight += num_examples
-
-    def state(self) -> State:
-        """The mean, in the model's own types."""
-        means = {name: (total / self._weight).astype(self._like[name].dtype) for name, total in self._sums.items()}
-        return {name: (means | self._counters)[name] for name in sorted(self._like)}
+def add_scaled(sums: Sums, state: State, factor: float) -> None:
+    """sums += factor · state in float64, for floating-point tensors."""
+    for name, values in state.items():
+        if is_floating(values):
+            scaled = np.asarray(np.multiply(values, factor, dtype=np.float64))  # of no dimension it is a number
+            sums[name] = np.add(sums[name], scaled, out=sums[name]) if name in sums else scaled
 
 
-def _refused(update: Update, sentence: str) -> UpdateError:
-    text = f"{update.site}: {sentence}; its update was left out of this round"
+def in_types_of(current: State, values: Sums, counters: Counters) -> State:
+    """A state with the names and types of ``current``: these values, and the largest counters."""
+    floats = {name: np.asarray(found, dtype=current[name].dtype) for name, found in values.items()}
+    return {name: (floats | counters.largest)[name] for name in sorted(current)}
+
+
+def shares_of(weights: dict[str, float]) -> dict[str, float]:
+    """Weights scaled to a sum of one."""
+    total = sum(weights.values())
+    return {site: weight / total for site, weight in weights.items()}
+
+
+def is_floating(values: npt.NDArray) -> bool:
+    """Whether a tensor holds weights or statistics, and no counter."""
+    return bool(np.issubdtype(values.dtype, np.floating))
+
+
+def _refused(site: str, sentence: str) -> UpdateError:
+    text = f"{site}: {sentence}; its update was left out of this round"
     return UpdateError(text, public=text)

@@ -21,7 +21,7 @@ from server.rollcall import Roster, roll_call
 from server.rounds import final_evaluation, run_rounds
 from server.rundir import RunDir
 from server.selection import select_round
-from server.strategy import STRATEGIES
+from server.strategies import STRATEGIES
 
 app = ServerApp()
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedlung.errors import ProtocolError
+from fedlung.errors import ProtocolError, UpdateError
 from fedlung.protocol import failure_of
 
 POLL_S = 0.2  # Flower's own send_and_receive looks every 3 s, which a small model waits for in every round
@@ -37,18 +37,39 @@ def replies(grid: Grid, messages: Iterable[Message], *, timeout_s: float) -> Ite
         time.sleep(min(POLL_S, remaining_s))
 
 
+def replies_in_order(grid: Grid, messages: Iterable[Message], *, timeout_s: float) -> Iterator[Message]:
+    """The same in the order of the messages, fetched one by one: the others wait with Flower, not in this process."""
+    sent = list(messages)
+    grid.push_messages(sent)
+    deadline = time.monotonic() + timeout_s
+    for message in sent:
+        yield from _awaited(grid, message, deadline)
+
+
+def _awaited(grid: Grid, message: Message, deadline: float) -> Iterator[Message]:
+    """The reply to one message, if it is there by the deadline."""
+    while True:
+        if found := list(grid.pull_messages([message.metadata.message_id])):
+            yield found[0]
+            return
+        remaining_s = deadline - time.monotonic()
+        if remaining_s <= 0:
+            return
+        time.sleep(min(POLL_S, remaining_s))
+
+
 def hear(
     asked: Mapping[str, Message], answers: Iterable[Message], read: Callable[[str, RecordDict], R]
 ) -> tuple[dict[str, R], dict[str, str]]:
     """What ``read(site, content)`` makes of each site's answer, and why there is none from the others; by site, sorted.
 
-    A ProtocolError of ``read`` is such a reason. Each answer is read when it comes.
+    A ProtocolError or UpdateError of ``read`` is such a reason. Each answer is read when it comes.
     """
     heard, absent = {}, {}
     for site, reply in _named(asked, answers):
         try:
             heard[site] = read(site, _content(reply))
-        except ProtocolError as error:
+        except (ProtocolError, UpdateError) as error:
             absent[site] = str(error)
     return dict(sorted(heard.items())), dict(sorted(absent.items()))
 

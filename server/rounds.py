@@ -16,10 +16,11 @@ from fedlung.evaluation.judgement import Absence
 from fedlung.model.networks import build_model
 from fedlung.protocol import EvaluateReply, decode_state, encode_state
 from fedlung.training.checkpoint import load_checkpoint
+from server.averaging import LateAverage
 from server.evidence import RoundReplies, curve_point, participation
-from server.exchange import replies
+from server.exchange import replies, replies_in_order
 from server.rundir import RunDir
-from server.strategy import FINAL, FedAvg, Training
+from server.strategies import FINAL, FedAvg, Training
 
 MAX_FAILED_ROUNDS = 3  # in a row; a federation in which nobody can train does not heal by waiting
 CURVE = ConfigRecord()
@@ -57,10 +58,11 @@ def run_rounds(grid: Grid, strategy: FedAvg, run: RunDir) -> Course:
     ``MAX_FAILED_ROUNDS`` of them in a row, and where no round at all was committed.
     """
     arrays, course = initial_arrays(run.config), Course()
+    late = LateAverage(run.config.strategy.average_from)
     strategy.summary()
     save(run, 0, arrays)
     for server_round in range(1, run.config.federation.rounds + 1):
-        arrays = _round(grid, strategy, run, server_round, arrays, course)
+        arrays = _round(grid, strategy, run, server_round, arrays, course, late)
         if course.num_failed_in_a_row >= MAX_FAILED_ROUNDS:
             break
     if not course.num_committed or course.num_failed_in_a_row >= MAX_FAILED_ROUNDS:
@@ -73,6 +75,7 @@ def final_evaluation(
 ) -> tuple[dict[str, EvaluateReply], list[Absence]]:
     """Every site's test statistics with the weights of ``server_round``, and a row for each site without them."""
     state = load_checkpoint(run.checkpoint_path(server_round)).state
+    strategy.recall({name: tensor.numpy() for name, tensor in run.load_memory(server_round).items()})
     arrays = encode_state({name: tensor.numpy() for name, tensor in state.items()})
     _evaluate(grid, strategy, server_round, arrays, FINAL)
     evaluation = strategy.evaluation
@@ -86,16 +89,24 @@ def save(run: RunDir, server_round: int, arrays: ArrayRecord) -> None:
 
 
 def _round(
-    grid: Grid, strategy: FedAvg, run: RunDir, server_round: int, arrays: ArrayRecord, course: Course
+    grid: Grid,
+    strategy: FedAvg,
+    run: RunDir,
+    server_round: int,
+    arrays: ArrayRecord,
+    course: Course,
+    late: LateAverage,
 ) -> ArrayRecord:
-    """One round; gives the weights after it."""
+    """One round; gives the weights after it, from which the next one goes on."""
     started = time.monotonic()
     timeout_s = run.config.federation.round_timeout_s
     messages = strategy.configure_train(server_round, arrays, CURVE, grid)
-    merged, _ = strategy.aggregate_train(server_round, replies(grid, messages, timeout_s=timeout_s))
+    merged, _ = strategy.aggregate_train(server_round, replies_in_order(grid, messages, timeout_s=timeout_s))
     arrays = merged or arrays
-    save(run, server_round, arrays)
-    _evaluate(grid, strategy, server_round, arrays, CURVE)
+    judged = encode_state(late.take(decode_state(arrays))) if late.begins(server_round) else arrays
+    save(run, server_round, judged)
+    _evaluate(grid, strategy, server_round, judged, CURVE)
+    run.save_memory(server_round, {name: torch.from_numpy(values) for name, values in strategy.memory().items()})
     seconds, result, absences = time.monotonic() - started, _round_replies(strategy), _round_absences(strategy)
     course.take(result, absences, is_committed=strategy.training.is_committed)
     _record(run, result, absences, is_committed=strategy.training.is_committed, seconds=seconds)

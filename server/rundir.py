@@ -26,7 +26,7 @@ from fedlung.evaluation.runrecord import (
     run_name,
     what_numbers_depend_on,
 )
-from fedlung.training.checkpoint import save_checkpoint
+from fedlung.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,19 @@ class RunDir:
 
     def checkpoint_path(self, server_round: int) -> Path:
         return self.folder / CHECKPOINTS_FOLDER / f"round-{server_round:04d}.safetensors"
+
+    def memory_path(self, server_round: int) -> Path:
+        return self.checkpoint_path(server_round).with_suffix(".memory.safetensors")
+
+    def save_memory(self, server_round: int, memory: Mapping[str, torch.Tensor]) -> None:
+        """Keeps what the strategy carries from round to round beside the model; no file is made for nothing."""
+        if memory:
+            save_checkpoint(self.memory_path(server_round), memory, {"server_round": server_round})
+
+    def load_memory(self, server_round: int) -> dict[str, torch.Tensor]:
+        """What ``save_memory`` kept of a round."""
+        path = self.memory_path(server_round)
+        return load_checkpoint(path).state if path.is_file() else {}
 
     def save_checkpoint(self, server_round: int, state: Mapping[str, torch.Tensor]) -> Path:
         """Keeps the global weights after a round, with the run's settings; round 0 is what everyone started from."""

@@ -26,6 +26,7 @@ from fedlung.protocol import (
     RollCall,
     TrainTask,
     decode,
+    decode_correction,
     decode_weights,
     encode,
     encode_state,
@@ -88,7 +89,8 @@ def prepare(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """One round of local training."""
     task = decode(TrainTask, message.content)
-    reply, state = worker_of(context).train(task, decode_weights(message.content))
+    correction = decode_correction(message.content)
+    reply, state = worker_of(context).train(task, decode_weights(message.content), correction)
     return Message(encode(reply, weights=encode_state(state)), reply_to=message)
 
 

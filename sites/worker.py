@@ -29,6 +29,8 @@ from fedlung.patches.dataset import ExampleSet
 from fedlung.patches.examples import SiteExamples, site_examples
 from fedlung.preprocess.case import Case
 from fedlung.protocol import (
+    START_LOSS,
+    VALIDATION_LOSS,
     EvaluateReply,
     EvaluateTask,
     PrepareTask,
@@ -43,6 +45,7 @@ from fedlung.seeding import derive
 from fedlung.training.loop import train_round
 
 SIZE = "size"  # the baseline that knows a nodule's diameter and nothing else
+UNWEIGHTED = (1.0, 1.0)  # the classes' weights in a loss that is to mean the same at every site
 REPORTED_PACKAGES = ("torch", "flwr", "numpy", "simpleitk")
 
 logger = logging.getLogger(__name__)
@@ -102,23 +105,28 @@ class SiteWorker:
             synthetic=self.profile.synthetic or synthetic,
         )
 
-    def train(self, task: TrainTask, state: State) -> tuple[TrainReply, State]:
+    def train(self, task: TrainTask, state: State, correction: State | None = None) -> tuple[TrainReply, State]:
         """One round of local training from ``state``. Raises ProtocolError at a held-out site: it never trains."""
         if self.is_held_out:
             text = "a held-out site does not train"
             raise ProtocolError(text, public=text)
-        model = self._model(state)
+        model, examples = self._model(state), self.examples.training(task.server_round)
+        weights = class_weights(task.num_negative, task.num_positive, self.config.loss)
+        losses = {START_LOSS: self._mean_loss(model, examples, weights)} if task.report_start_loss else {}
         outcome = train_round(
             model,
-            self.examples.training(task.server_round),
+            examples,
             self.config,
             server_round=task.server_round,
             site=self.profile.name,
             learning_rate=task.learning_rate,
-            weights=class_weights(task.num_negative, task.num_positive, self.config.loss),
+            weights=weights,
             proximal_mu=task.proximal_mu,
             device=self.profile.torch_device,
+            correction=_tensors(correction or {}),
         )
+        if task.report_validation_loss and len(validation := self.examples.fixed("validation")):
+            losses[VALIDATION_LOSS] = self._mean_loss(model, validation, UNWEIGHTED)
         reply = TrainReply(
             site=self.profile.name,
             server_round=task.server_round,
@@ -126,6 +134,7 @@ class SiteWorker:
             num_steps=outcome.num_steps,
             loss=outcome.loss,
             seconds=outcome.seconds,
+            losses=losses,
         )
         return reply, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
@@ -133,18 +142,12 @@ class SiteWorker:
         """The statistics of one split's scores. Raises DataError where the split has no example or too few patients."""
         started = time.monotonic()
         examples = self._evaluated(task.split)
-        logits_N = predict_logits(
-            self._model(state),
-            examples,
-            batch_size=self.config.optimizer.batch_size,
-            device=self.profile.torch_device,
-            precision=self.config.optimizer.precision,
-        )
+        logits_N = self._logits(self._model(state), examples)
         return EvaluateReply(
             site=self.profile.name,
             server_round=task.server_round,
             split=task.split,
-            loss=self._loss(logits_N, examples),
+            loss=self._loss(logits_N, examples, UNWEIGHTED),
             scores={
                 name: self._statistics(scores_N, examples, task) for name, scores_N in self._scores(logits_N, examples)
             },
@@ -172,16 +175,27 @@ class SiteWorker:
     def _model(self, state: State) -> nn.Module:
         model = build_model(self.config.model, self.config.seed)
         try:
-            model.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
+            model.load_state_dict(_tensors(state))
         except RuntimeError as error:
             text = "the weights that came are not those of the configured model"
             raise ProtocolError(f"{text}: {error}", public=text) from error
         return model
 
-    def _loss(self, logits_N: np.ndarray, examples: ExampleSet) -> float:
-        """Focal loss without class weights, so that it means the same at every site."""
+    def _logits(self, model: nn.Module, examples: ExampleSet) -> np.ndarray:
+        return predict_logits(
+            model,
+            examples,
+            batch_size=self.config.optimizer.batch_size,
+            device=self.profile.torch_device,
+            precision=self.config.optimizer.precision,
+        )
+
+    def _mean_loss(self, model: nn.Module, examples: ExampleSet, weights: tuple[float, float]) -> float:
+        return self._loss(self._logits(model, examples), examples, weights)
+
+    def _loss(self, logits_N: np.ndarray, examples: ExampleSet, weights: tuple[float, float]) -> float:
         logits, labels = torch.from_numpy(logits_N), torch.from_numpy(examples.labels_N)
-        return float(focal_loss(logits, labels, gamma=self.config.loss.gamma, weights=(1.0, 1.0)))
+        return float(focal_loss(logits, labels, gamma=self.config.loss.gamma, weights=weights))
 
     def _scores(self, logits_N: np.ndarray, examples: ExampleSet) -> list[tuple[str, np.ndarray]]:
         """The model's scores, and the size baseline's where the examples are nodules that all have a diameter."""
@@ -195,6 +209,10 @@ class SiteWorker:
         return score_statistics(
             scores_N, examples.labels_N, examples.patients_N, num_replicates=task.num_replicates, rng=rng
         )
+
+
+def _tensors(state: State) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(values) for name, values in state.items()}
 
 
 def _log_progress(num_done: int, num_series: int) -> None:

@@ -30,6 +30,19 @@ def build_model(cfg: ModelConfig, seed: int) -> nn.Module:
     return model
 
 
+def parameter_names(cfg: ModelConfig) -> frozenset[str]:
+    """The tensors of the state that are trained; the others are buffers, such as BatchNorm's running statistics."""
+    with torch.device("meta"):
+        return frozenset(name for name, _ in _architecture(cfg).named_parameters())
+
+
+def norm_names(cfg: ModelConfig) -> frozenset[str]:
+    """The tensors of the state that belong to BatchNorm: weights, biases, statistics, counters."""
+    with torch.device("meta"):
+        norms = [(f"{path}.", m) for path, m in _architecture(cfg).named_modules() if isinstance(m, nn.BatchNorm3d)]
+    return frozenset(prefix + name for prefix, norm in norms for name in norm.state_dict())
+
+
 def _architecture(cfg: ModelConfig) -> ResNet3D | SimpleCNN:
     if cfg.name == "simple-cnn":
         return SimpleCNN(dropout=cfg.dropout)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from fedlung.model.precision import autocasting, deterministic_convolutions, req
 from fedlung.patches import augment
 from fedlung.patches.dataset import ExampleSet
 from fedlung.seeding import derive, derive_torch
-from fedlung.training.optimizer import ProximalTerm, clip_gradient, make_optimizer
+from fedlung.training.optimizer import Correction, ProximalTerm, clip_gradient, make_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +55,12 @@ def train_round(
     weights: tuple[float, float],
     proximal_mu: float,
     device: torch.device,
+    correction: Mapping[str, Tensor] | None = None,
 ) -> RoundOutcome:
     """Trains the model in place for ``federation.local_epochs``; it ends on ``device`` and in training mode.
 
-    The weights that the model comes with are the global ones: ``proximal_mu`` > 0 pulls towards them. The optimiser is
+    The weights that the model comes with are the global ones: ``proximal_mu`` > 0 pulls towards them, and
+    ``correction`` (by parameter name) is added to every gradient, as SCAFFOLD's control variates are. The optimiser is
     made afresh, so that nothing is carried from one round to the next: a round depends on the global weights, the
     examples, the configuration, the site's name and the round's number alone. Order, augmentation and dropout have a
     random stream each. On the CPU, the same number of threads gives the same weights, bit for bit.
@@ -70,6 +72,7 @@ def train_round(
     require_training_precision(device, cfg.optimizer.precision)
     model.to(device).train()
     trainer = _Trainer(model, cfg, weights, learning_rate=learning_rate, proximal_mu=proximal_mu, device=device)
+    trainer.correction = Correction(model, correction or {}, device)
     order_rng, augment_rng = (derive(cfg.seed, purpose, site, server_round) for purpose in ("order", "augment"))
     dropout_rng = derive_torch(cfg.seed, "dropout", site, server_round, device=device)
     with drawing_from(model, dropout_rng), deterministic_convolutions():
@@ -125,18 +128,21 @@ class _Trainer:
         self.learning_rate = learning_rate
         self.optimizer = make_optimizer(model, cfg.optimizer, learning_rate=learning_rate, device=device)
         self.proximal = ProximalTerm(model, proximal_mu)
+        self.correction = Correction(model, {}, device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.num_seen = 0
         self.num_steps = 0
 
     def step(self, x_BCDHW: Tensor, labels_B: Tensor) -> None:
-        """ORDER: the proximal gradient before clipping, for it is part of the objective."""
+        """ORDER: the proximal gradient before clipping, for it is part of the objective; the correction after it, so
+        that what a site is corrected by is what its own clipped gradients came to."""
         self.optimizer.zero_grad()
         with autocasting(x_BCDHW.device, self.cfg.optimizer.precision):
             loss = focal_loss(self.model(x_BCDHW), labels_B, gamma=self.cfg.loss.gamma, weights=self.weights)
         loss.backward()
         self.proximal.add_gradient()
         clip_gradient(self.model.parameters(), self.cfg.optimizer.clip_norm)
+        self.correction.add_gradient()
         self.optimizer.step()
         self.loss_sum += loss.detach() * len(labels_B)
         self.num_seen += len(labels_B)

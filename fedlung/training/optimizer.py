@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,26 @@ class ProximalTerm:
         for weight, global_weight in zip(self.weights, self.global_weights, strict=True):
             if weight.grad is not None:
                 weight.grad.add_(weight - global_weight, alpha=self.mu)
+
+
+class Correction:
+    """A constant that is added to the gradient in every step: c - c_i of SCAFFOLD (Karimireddy et al. 2020, eq. 3).
+
+    ``by_name`` has a tensor for some or all of the parameters. Raises ValueError where it is not the model's.
+    """
+
+    def __init__(self, model: nn.Module, by_name: Mapping[str, Tensor], device: torch.device) -> None:
+        parameters = dict(model.named_parameters())
+        if wrong := [n for n, value in by_name.items() if n not in parameters or value.shape != parameters[n].shape]:
+            raise ValueError(f"{len(wrong)} tensors of the correction are not the model's parameters")
+        self._pairs = [(parameters[name], value.to(device)) for name, value in by_name.items()]
+
+    @torch.no_grad()
+    def add_gradient(self) -> None:
+        """Adds it to the gradient of each weight."""
+        for weight, value in self._pairs:
+            if weight.grad is not None:
+                weight.grad.add_(value)
 
 
 def clip_gradient(parameters: Iterable[Tensor], clip_norm: float) -> None:

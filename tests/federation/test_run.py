@@ -123,7 +123,7 @@ def test_one_full_batch_step_of_the_federation_is_one_centralised_step(federatio
 def test_fedprox_without_a_pull_is_fedavg_and_with_one_it_is_not(federation) -> None:
     average = federation.run(federation.grid(), "average")
     loose, tight = (
-        federation.run(federation.grid(**{"federation.strategy": "fedprox", "federation.proximal-mu": mu}), f"mu-{mu}")
+        federation.run(federation.grid(**{"federation.strategy": "fedprox", "strategy.proximal-mu": mu}), f"mu-{mu}")
         for mu in (0.0, 1.0)
     )
     assert loose.weights(2) == average.weights(2)

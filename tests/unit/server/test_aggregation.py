@@ -1,20 +1,28 @@
-"""The mean of the updates: by hand, exactly, in any order; and who is kept out of it."""
+"""The mean of the updates: by hand, exactly; and who is kept out of it."""
 
 from __future__ import annotations
 
-import itertools
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from fedlung.errors import ProtocolError
-from fedlung.protocol import State
-from server.aggregation import Update, aggregate
+from fedlung.errors import UpdateError
+from fedlung.protocol import State, TrainReply
+from server.aggregation import WeightedMean, checked
+from server.averaging import LateAverage
 
 
-def update(site: str, num_examples: int, **tensors: object) -> Update:
-    return Update(site, num_examples, lambda: {name: np.asarray(value) for name, value in tensors.items()})
+def reply(site: str, num_examples: int) -> TrainReply:
+    return TrainReply(site, 1, num_examples, num_steps=1, loss=0.5, seconds=0.0)
+
+
+def mean_of(updates: dict[str, tuple[int, State]], current: State) -> State:
+    mean = WeightedMean(current, lambda reply: reply.num_examples)
+    for site, (num_examples, state) in updates.items():
+        mean.add(reply(site, num_examples), state)
+    return mean.merged().state
 
 
 def f32(*values: float) -> np.ndarray:
@@ -24,45 +32,33 @@ def f32(*values: float) -> np.ndarray:
 CURRENT: State = {"w": f32(0, 0)}
 
 
-def random_updates(num_sites: int) -> tuple[list[Update], State]:
-    rng = np.random.default_rng(0)
-    states = [{"w": rng.normal(size=257).astype(np.float32), "b": rng.normal(size=())} for _ in range(num_sites)]
-    states = [{name: np.asarray(value, dtype=np.float32) for name, value in state.items()} for state in states]
-    updates = [Update(f"site-{i}", 3 + 7 * i, lambda state=state: state) for i, state in enumerate(states)]
-    return updates, states[0]
-
-
 def test_two_sites_by_hand() -> None:
-    merged = aggregate([update("A", 1, w=f32(1, 2)), update("B", 3, w=f32(5, 10))], CURRENT)
+    mean = WeightedMean(CURRENT, lambda reply: reply.num_examples)
+    mean.add(reply("A", 1), {"w": f32(1, 2)})
+    mean.add(reply("B", 3), {"w": f32(5, 10)})
+    merged = mean.merged()
     # (1·1 + 3·5) / 4 = 4 and (1·2 + 3·10) / 4 = 8
     np.testing.assert_array_equal(merged.state["w"], f32(4, 8))
-    assert merged.num_examples == {"A": 1, "B": 3}
-    assert merged.refused == {}
+    assert merged.shares == {"A": 0.25, "B": 0.75}
 
 
 def test_sites_that_agree_leave_their_weights_as_they_are() -> None:
     values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
-    merged = aggregate([update(site, n, w=values) for site, n in (("A", 7), ("B", 311), ("C", 13))], {"w": values})
-    np.testing.assert_array_equal(merged.state["w"], values)
-
-
-def test_every_order_of_five_sites_gives_the_same_bits() -> None:
-    updates, current = random_updates(5)
-    expected = aggregate(updates, current).state
-    for order in itertools.permutations(updates):
-        merged = aggregate(order, current).state
-        assert all(merged[name].tobytes() == expected[name].tobytes() for name in expected)
+    merged = mean_of({site: (n, {"w": values}) for site, n in (("A", 7), ("B", 311), ("C", 13))}, {"w": values})
+    np.testing.assert_array_equal(merged["w"], values)
 
 
 def test_the_mean_is_the_float64_mean_rounded_once() -> None:
-    updates, current = random_updates(4)
-    merged = aggregate(updates, current).state
-    weights = np.array([one.num_examples for one in updates], dtype=np.float64)
-    for name in current:
-        stacked = np.stack([one.load()[name].astype(np.float64) for one in updates])
-        expected = np.tensordot(weights, stacked, axes=1) / weights.sum()
-        np.testing.assert_allclose(merged[name], expected, rtol=2e-7)
-        assert merged[name].dtype == np.float32 and merged[name].shape == current[name].shape
+    rng = np.random.default_rng(0)
+    states = [{"w": rng.normal(size=257).astype(np.float32), "b": np.float32(rng.normal())[...]} for _ in range(4)]
+    numbers = np.array([3, 10, 17, 24])
+    merged = mean_of(
+        {f"site-{i}": (int(n), s) for i, (n, s) in enumerate(zip(numbers, states, strict=True))}, states[0]
+    )
+    for name, like in states[0].items():
+        stacked = np.stack([state[name].astype(np.float64) for state in states])
+        np.testing.assert_array_equal(merged[name], (np.tensordot(numbers, stacked, axes=1) / 54).astype(np.float32))
+        assert merged[name].dtype == np.float32 and merged[name].shape == like.shape
 
 
 @pytest.mark.parametrize(
@@ -76,51 +72,51 @@ def test_the_mean_is_the_float64_mean_rounded_once() -> None:
         ({"w": f32(1, 2), "v": f32(1)}, "1 tensors are not the model's"),
     ],
 )
-def test_an_update_that_does_not_fit_is_refused_by_name_and_the_rest_is_exact(bad: State, words: str) -> None:
-    good = [update("A", 2, w=f32(1, 2)), update("C", 5, w=f32(3, 4))]
-    merged = aggregate([*good, Update("B", 10**9, lambda: bad)], CURRENT)
-    assert list(merged.refused) == ["B"]
-    assert merged.refused["B"].startswith("B: ")
-    assert re.search(words, merged.refused["B"])
-    np.testing.assert_array_equal(merged.state["w"], aggregate(good, CURRENT).state["w"])
+def test_an_update_that_does_not_fit_is_refused_by_its_sites_name(bad: State, words: str) -> None:
+    with pytest.raises(UpdateError, match=f"^B: {words}") as refusal:
+        checked("B", bad, CURRENT)
+    assert re.search(words, refusal.value.public)
 
 
-def test_an_update_that_cannot_be_decoded_is_refused_by_name() -> None:
-    def load() -> State:
-        raise ProtocolError("array w is not in NumPy's form")
-
-    merged = aggregate([Update("B", 1, load)], CURRENT)
-    assert merged.refused == {"B": "array w is not in NumPy's form"}
-    assert merged.state is None
-
-
-def test_nobody_means_no_state() -> None:
-    assert aggregate([], CURRENT).state is None
+def test_an_update_that_fits_passes_as_it_is() -> None:
+    state = {"w": f32(1, 2)}
+    assert checked("A", state, CURRENT) is state
 
 
 def test_a_counter_becomes_the_largest_and_keeps_its_type() -> None:
     current = {"running_mean": f32(0), "num_batches_tracked": np.array(3)}
-    merged = aggregate(
-        [
-            update("A", 1, running_mean=f32(2), num_batches_tracked=np.array(9)),
-            update("B", 1, running_mean=f32(4), num_batches_tracked=np.array(7)),
-        ],
+    merged = mean_of(
+        {
+            "A": (1, {"running_mean": f32(2), "num_batches_tracked": np.array(9)}),
+            "B": (1, {"running_mean": f32(4), "num_batches_tracked": np.array(7)}),
+        },
         current,
     )
-    assert merged.state["num_batches_tracked"] == 9 and merged.state["num_batches_tracked"].dtype == np.int64
-    np.testing.assert_array_equal(merged.state["running_mean"], f32(3))
+    assert merged["num_batches_tracked"] == 9 and merged["num_batches_tracked"].dtype == np.int64
+    np.testing.assert_array_equal(merged["running_mean"], f32(3))
 
 
-def test_one_decoded_update_is_held_at_a_time() -> None:
-    events: list[str] = []
+def test_memory_does_not_grow_with_the_number_of_sites() -> None:
+    num_values = 200_000
 
-    class Watched(dict[str, np.ndarray]):
-        def __del__(self) -> None:
-            events.append("dropped")
+    def peak_bytes(num_sites: int) -> int:
+        mean = WeightedMean({"w": np.zeros(num_values, np.float32)}, lambda reply: reply.num_examples)
+        tracemalloc.start()
+        for i in range(num_sites):
+            mean.add(reply(f"site-{i}", 1), {"w": np.full(num_values, i, np.float32)})
+        mean.merged()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
 
-    def load() -> State:
-        events.append("loaded")
-        return Watched(w=f32(1, 2))
+    assert peak_bytes(32) < 1.1 * peak_bytes(4)
 
-    aggregate([Update(f"site-{i}", 1, load) for i in range(4)], CURRENT)
-    assert events == ["loaded", "dropped"] * 4
+
+def test_the_late_average_is_the_mean_of_the_late_rounds() -> None:
+    late = LateAverage(3)
+    assert [late.begins(number) for number in (1, 2, 3, 4)] == [False, False, True, True]
+    assert not LateAverage(0).begins(1)
+    late.take({"w": f32(1, 2), "n": np.array(5)})
+    mean = late.take({"w": f32(3, 6), "n": np.array(8)})
+    np.testing.assert_array_equal(mean["w"], f32(2, 4))
+    assert mean["n"] == 8 and mean["w"].dtype == np.float32

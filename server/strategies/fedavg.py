@@ -1,6 +1,7 @@
-"""Who is asked what in a round, and what becomes of the answers: Flower's four hooks, and nothing else.
+"""Who is asked what in a round, and what becomes of the answers: Flower's four hooks, and federated averaging.
 
 A reply that cannot be used leaves its own site out of the round, by name and with the reason; the round goes on.
+Other algorithms override some of the small methods of ``FedAvg``, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
+import numpy.typing as npt
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -33,7 +36,7 @@ from fedlung.protocol import (
     encode_state,
 )
 from fedlung.training.schedule import learning_rate_at
-from server.aggregation import Update, aggregate
+from server.aggregation import Merged, Merging, WeightedMean, checked
 from server.exchange import hear
 from server.preparation import plausible_examples, training_sites
 from server.rollcall import Roster
@@ -82,13 +85,8 @@ class FedAvg(Strategy):
         self.training = Training(0, 0.0)
         self.evaluation = Evaluation(0)
         self.asked: dict[str, Message] = {}
-        self._current: State = {}
+        self.current: State = {}
         self._tasks: dict[str, EvaluateTask] = {}
-
-    @property
-    def proximal_mu(self) -> float:
-        """Strength of the proximal term of local training; none here."""
-        return 0.0
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -98,37 +96,34 @@ class FedAvg(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        """One task for all source sites: the weights, the round's learning rate, the counts of both classes."""
-        self._current = decode_state(arrays)
+        """The weights, the round's learning rate and the counts of both classes, to all source sites."""
+        self.current = decode_state(arrays)
         splits = [self.ledgers[site].splits["train"] for site in self.sources]
         task = TrainTask(
             server_round=server_round,
             learning_rate=learning_rate_at(self.config, server_round),
             num_negative=sum(split.num_negative for split in splits),
             num_positive=sum(split.num_positive for split in splits),
-            proximal_mu=self.proximal_mu,
         )
         self.training = Training(server_round, task.learning_rate)
-        content = encode(task, weights=arrays)
-        return self._ask({site: content for site in self.sources}, TRAIN, server_round)
+        contents = {site: self.train_content(site, self.train_task(task), arrays) for site in self.sources}
+        return self._ask(contents, TRAIN, server_round)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """The mean of the valid updates; (None, None) below the quorum, so that the weights stay as they were."""
-        answers, absent = hear(self.asked, replies, partial(self._train_reply, server_round))
-        heard = {site: reply for site, (reply, _) in answers.items()}
-        updates = [Update(site, reply.num_examples, partial(decode_weights, c)) for site, (reply, c) in answers.items()]
-        merged = aggregate(updates, self._current)
-        absent |= merged.refused
-        if merged.state is None or len(merged.num_examples) < self.config.federation.min_sites:
+        """The merged valid updates; (None, None) below the quorum, so that the weights stay as they were."""
+        merging = self.merging()
+        heard, absent = hear(self.asked, replies, partial(self._take_update, server_round, merging))
+        if len(heard) < self.config.federation.min_sites:
             self.training = replace(self.training, replies=heard, absent=absent)
             return None, None
-        total = sum(merged.num_examples.values())
-        shares = {site: number / total for site, number in merged.num_examples.items()}
-        self.training = replace(self.training, replies=heard, absent=absent, shares=shares, is_committed=True)
-        loss = sum(share * heard[site].loss for site, share in shares.items())
-        return encode_state(merged.state), MetricRecord({"num-sites": len(shares), "num-examples": total, "loss": loss})
+        merged = merging.merged()
+        self.training = replace(self.training, replies=heard, absent=absent, shares=merged.shares, is_committed=True)
+        total = sum(reply.num_examples for reply in heard.values())
+        loss = sum(share * heard[site].loss for site, share in merged.shares.items())
+        metrics = MetricRecord({"num-sites": len(heard), "num-examples": total, "loss": loss})
+        return encode_state(self.stepped(merged)), metrics
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -145,7 +140,7 @@ class FedAvg(Strategy):
             tasks |= dict.fromkeys(self.roster.held_out, EvaluateTask(server_round, "test"))
         self._tasks = {site: task for site, task in tasks.items() if self._has_examples(site, task.split)}
         self.evaluation = Evaluation(server_round)
-        contents = {site: encode(task, weights=arrays) for site, task in self._tasks.items()}
+        contents = {site: encode(task, weights=self.weights_for(site, arrays)) for site, task in self._tasks.items()}
         return self._ask(contents, EVALUATE, server_round)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
@@ -167,11 +162,51 @@ class FedAvg(Strategy):
         ttl_s = self.config.federation.round_timeout_s
         self.asked = {
             site: Message(content, self.roster.node_ids[site], message_type, ttl=ttl_s, group_id=str(server_round))
-            for site, content in contents.items()
+            for site, content in sorted(contents.items())
         }
         return list(self.asked.values())
 
-    def _train_reply(self, server_round: int, site: str, content: RecordDict) -> tuple[TrainReply, RecordDict]:
+    # --- what other algorithms do otherwise ------------------------------------------------------
+
+    def train_task(self, task: TrainTask) -> TrainTask:
+        """The task of a round, with what the algorithm asks of local training."""
+        return task
+
+    def train_content(self, site: str, task: TrainTask, arrays: ArrayRecord) -> RecordDict:
+        """The message to one site."""
+        return encode(task, weights=self.weights_for(site, arrays))
+
+    def weights_for(self, site: str, arrays: ArrayRecord) -> ArrayRecord:
+        """The weights that a site trains from and is evaluated with."""
+        return arrays
+
+    def merging(self) -> Merging:
+        """What takes the updates of a round: here their mean, weighted by examples."""
+        return WeightedMean(self.current, lambda reply: reply.num_examples)
+
+    def stepped(self, merged: Merged) -> State:
+        """The next state of the model, out of ``current`` and the merged updates."""
+        return merged.state
+
+    def check_reply(self, reply: TrainReply) -> None:
+        """Raises ProtocolError for an answer that lacks what the algorithm asked for."""
+
+    def memory(self) -> State:
+        """What is carried from round to round beside the model, by name; float64 as it is."""
+        return {}
+
+    def recall(self, memory: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what ``memory`` gave after an earlier round."""
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def _take_update(self, server_round: int, merging: Merging, site: str, content: RecordDict) -> TrainReply:
+        """Read one site's answer and merge it, if it may enter the model."""
+        reply = self._train_reply(server_round, site, content)
+        merging.add(reply, checked(site, decode_weights(content), self.current))
+        return reply
+
+    def _train_reply(self, server_round: int, site: str, content: RecordDict) -> TrainReply:
         reply = decode(TrainReply, content)
         if (reply.site, reply.server_round) != (site, server_round):
             raise ProtocolError(f"{site} answered for another site or round")
@@ -182,7 +217,14 @@ class FedAvg(Strategy):
                 f"{site} says that it trained on {reply.num_examples} examples and has {told} training examples in its "
                 f"ledger ({fewest} to {most} are possible); its update was left out of this round"
             )
-        return reply, content
+        most_steps = self.config.federation.local_epochs * -(-most // self.config.optimizer.batch_size)
+        if not 1 <= reply.num_steps <= most_steps:
+            raise ProtocolError(
+                f"{site} says that it took {reply.num_steps} steps, expected 1 to {most_steps}; its update was left "
+                "out of this round"
+            )
+        self.check_reply(reply)
+        return reply
 
     def _evaluate_reply(self, site: str, content: RecordDict) -> EvaluateReply:
         reply, task = decode(EvaluateReply, content), self._tasks[site]
@@ -192,18 +234,3 @@ class FedAvg(Strategy):
         if MODEL not in reply.scores or wrong:
             raise ProtocolError(f"{site}: expected scores of the model, each with {task.num_replicates} replicates")
         return reply
-
-
-class FedProx(FedAvg):
-    """FedAvg with the local objective h_k(w) = F_k(w) + (mu / 2) · ||w - w_t||² (Li et al. 2020, equation 2).
-
-    The norm is squared. The sites add the term; the server only says how strong it is.
-    """
-
-    @property
-    def proximal_mu(self) -> float:
-        """mu, from ``federation.proximal-mu``."""
-        return self.config.federation.proximal_mu
-
-
-STRATEGIES: dict[str, type[FedAvg]] = {"fedavg": FedAvg, "fedprox": FedProx}

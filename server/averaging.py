@@ -1,0 +1,31 @@
+"""The mean of the models of late rounds: it costs nothing and moves less from round to round than any of them.
+
+Stochastic weight averaging (Izmailov et al., UAI 2018, algorithm 1 with a cycle of one round), at the server. Training
+goes on from the round's own model; the mean is what is judged and kept.
+"""
+
+from __future__ import annotations
+
+from fedlung.protocol import State
+from server.aggregation import Counters, Sums, add_scaled, in_types_of
+
+
+class LateAverage:
+    """The mean of the states of round ``first_round`` and later ones; 0 is never."""
+
+    def __init__(self, first_round: int) -> None:
+        self._first_round = first_round
+        self._sums: Sums = {}
+        self._num_states = 0
+
+    def begins(self, server_round: int) -> bool:
+        """Whether a round is one of those that are averaged."""
+        return 0 < self._first_round <= server_round
+
+    def take(self, state: State) -> State:
+        """What is judged after a round that ended with ``state``: the mean so far."""
+        self._num_states += 1
+        add_scaled(self._sums, state, 1.0)
+        counters = Counters()
+        counters.add(state)
+        return in_types_of(state, {name: sums / self._num_states for name, sums in self._sums.items()}, counters)

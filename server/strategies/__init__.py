@@ -1,0 +1,34 @@
+"""How updates become the next model: one small file for each algorithm, all on Flower's four strategy hooks."""
+
+from server.strategies.adaptive import FedAdam, FedAvgM, FedYogi
+from server.strategies.fedavg import FINAL, Evaluation, FedAvg, Training
+from server.strategies.fedbn import FedBN
+from server.strategies.fednova import FedNova
+from server.strategies.fedprox import FedProx
+from server.strategies.generalization_adjustment import FedDGGA
+from server.strategies.groups import AgnosticFed, GroupDRO, QFedAvg
+from server.strategies.robust import CoordinateMedian, GeometricMedian, Krum, TrimmedMean
+from server.strategies.scaffold import Scaffold
+from server.strategies.uniform import UniformFedAvg
+
+STRATEGIES: dict[str, type[FedAvg]] = {
+    "fedavg": FedAvg,
+    "uniform": UniformFedAvg,
+    "fedprox": FedProx,
+    "fedavgm": FedAvgM,
+    "fedadam": FedAdam,
+    "fedyogi": FedYogi,
+    "scaffold": Scaffold,
+    "fednova": FedNova,
+    "fedbn": FedBN,
+    "qffl": QFedAvg,
+    "afl": AgnosticFed,
+    "groupdro": GroupDRO,
+    "feddg-ga": FedDGGA,
+    "median": CoordinateMedian,
+    "trimmed-mean": TrimmedMean,
+    "geometric-median": GeometricMedian,
+    "krum": Krum,
+}
+
+__all__ = ["FINAL", "STRATEGIES", "Evaluation", "FedAvg", "Training"]
