@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-BASE = {"errors", "names", "files", "sitefile", "config", "seeding"}
+BASE = {"errors", "names", "files", "sitefile", "config", "seeding", "webpage"}
 # room -> rooms of fedlung that it may import (itself and the base always)
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sitefile": set(),
     "config": {"errors", "names"},
     "seeding": set(),
+    "webpage": set(),
     "ct": BASE,
     "preprocess": BASE | {"ct"},
     "patches": BASE | {"ct", "preprocess"},
@@ -26,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": BASE | {"ct", "preprocess", "model"},
     "protocol": BASE | {"evaluation"},
     "hospital": BASE | {"ct", "preprocess", "patches"},
-    "preflight": BASE | {"ct", "preprocess", "hospital"},
+    "preflight": BASE | {"ct", "preprocess", "patches", "model", "training", "hospital"},
     "provisioning": {"errors", "names", "sitefile", "config"},
     "launch": {"errors", "names", "files", "sitefile", "config", "provisioning", "evaluation"},
     "cli": BASE

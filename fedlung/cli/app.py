@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from fedlung.cli import data, hospital, research
+from fedlung.cli import check, data, hospital, prepare, research
 from fedlung.cli.progress import errors
 from fedlung.errors import ConfigError, FedlungError
 
@@ -22,7 +22,16 @@ archive_app = _group("Patch archives: prepared nodule cubes in one file.")
 server_app = _group("What the coordinator runs.")
 site_app = _group("What a hospital runs.")
 
-for verb in (research.demo, research.simulate, research.report, data.phantom, data.partition, hospital.kit):
+for verb in (
+    research.demo,
+    research.simulate,
+    research.report,
+    data.phantom,
+    data.partition,
+    check.check,
+    prepare.prepare,
+    hospital.kit,
+):
     app.command()(verb)
 app.command("config")(research.show_config)
 archive_app.command("build")(data.build_archive)

@@ -35,10 +35,22 @@ def new_progress() -> Progress:
 @contextmanager
 def bar(description: str) -> Iterator[Callable[[int, int], None]]:
     """A callback ``(done, total)`` that draws one bar while the block runs."""
-    with new_progress() as progress:
-        task = progress.add_task(description, total=None)
-
-        def update(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
+    with bars(description) as (update,):
         yield update
+
+
+@contextmanager
+def bars(*descriptions: str) -> Iterator[list[Callable[[int, int], None]]]:
+    """A callback for each of several bars in one display; a bar appears, and its clock runs, from its first call on."""
+    with new_progress() as progress:
+        yield [_update_of(progress, description) for description in descriptions]
+
+
+def _update_of(progress: Progress, description: str) -> Callable[[int, int], None]:
+    task = progress.add_task(description, total=None, start=False, visible=False)
+
+    def update(done: int, total: int) -> None:
+        progress.start_task(task)  # does nothing the second time
+        progress.update(task, completed=done, total=total, visible=True)
+
+    return update

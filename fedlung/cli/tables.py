@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.table import Table
 
 from fedlung.ct.series import LeftOut
+
+if TYPE_CHECKING:
+    from fedlung.hospital.data import Holdings
 
 
 def partition_table(partitioned: pd.DataFrame, moved: pd.DataFrame) -> Table:
@@ -35,3 +40,24 @@ def left_out_table(left_out: Sequence[LeftOut]) -> Table:
     if not left_out:
         table.caption = "nothing"
     return table
+
+
+def holdings_table(holdings: Holdings) -> Table:
+    """What became of a site's series, by reason, and what to do. Without names: those are in left-out.csv."""
+    table = Table("", "number", "what to do", title="A site's series")
+    table.add_row("declared", str(holdings.num_declared), "")
+    table.add_row("readable", str(holdings.num_readable), "")
+    table.add_row("prepared", str(holdings.num_prepared), "", style="bold")
+    parts = (("left out", holdings.left_out), ("files that are no slices", holdings.ignored_files))
+    for name, reasons in (*parts, ("kept, with a remark", holdings.remarks)):
+        for code, number in sorted(reasons.items()):
+            table.add_row(f"{name}: {code}", str(number), holdings.remedies.get(code, ""))
+    if holdings.remedies:
+        table.caption = "which ones: left-out.csv in the store folder, for the site's own user"
+    return table
+
+
+def unused_stores_text(unused: Sequence[tuple[Path, int]]) -> str:
+    """Stores that nothing needs as the settings are now; whoever is sure of it may delete them."""
+    rows = "".join(f"\n  {folder}  {num_bytes / 1e6:.1f} MB" for folder, num_bytes in unused)
+    return f"Stores of other settings or of an older fedlung, not used here; delete what is not needed:{rows}"

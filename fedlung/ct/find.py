@@ -1,128 +1,143 @@
-"""A folder -> the CT series in it, by DICOM headers alone: names and folders mean nothing."""
+"""A folder -> the CT series in it, by their headers alone: names and folders of DICOM files mean nothing."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom.errors import InvalidDicomError
+from fedlung.ct.audit import COPY, Finding, Slices, audit_file, audit_series, needed_repairs, without_copies
+from fedlung.ct.headers import DamagedHeaderError, Header, read_headers
+from fedlung.ct.metaimage import data_file, find_metaimage, is_metaimage
+from fedlung.ct.nifti import find_nifti, image_file, is_nifti
+from fedlung.ct.series import LeftOut, Repair, Series
+from fedlung.ct.stored import without_namesakes
+from fedlung.ct.tree import UNREADABLE, Tally, printable, regular_files
+from fedlung.errors import DataError, SeriesError
 
-from fedlung.ct.audit import Finding, Slices, audit_file, audit_series
-from fedlung.ct.headers import Header, read_header
-from fedlung.ct.series import LeftOut, Series
-from fedlung.errors import DataError
+__all__ = ["find_series", "judge_series", "printable"]
 
 Progress = Callable[[int, int], None]
 
-_NOT_A_FILE = Finding("NOT_A_FILE", "a broken link, a pipe, a socket or a device.", "Nothing to do.")
-_UNREADABLE = Finding("UNREADABLE", "it cannot be opened.", "Give the site's user the right to read it.")
-_NOT_DICOM = Finding("NOT_DICOM", "not a DICOM file.", "Nothing to do unless it should be.")
-_DAMAGED = Finding("DAMAGED_HEADER", "the header ends too early or is garbled.", "Copy or export the file again.")
 
-
-def find_series(folder: Path | str, *, progress: Progress | None = None) -> tuple[list[Series], list[LeftOut]]:
+def find_series(
+    folder: Path | str, *, repair: frozenset[Repair] = frozenset(), progress: Progress | None = None
+) -> tuple[list[Series], list[LeftOut]]:
     """The trusted CT series below a folder, by UID, and a row for everything else.
 
-    Folders are walked through links, each once. Files that are no CT slice are counted by folder and reason. Raises
-    DataError where there is no such folder.
+    Folders are walked through links, each once. Files that are no CT slice are counted by folder and reason. A series
+    that needs mending is trusted where ``repair`` names all that it needs. Raises DataError where there is no such
+    folder.
     """
     if not Path(folder).is_dir():
         sentence = "the DICOM folder does not exist; correct where it is said to be"
         raise DataError(f"{printable(folder)}: {sentence}.", public=sentence)
-    left_out = _Tally()
-    files = list(_walk(Path(folder), left_out))
-    by_uid: dict[str, list[Header]] = defaultdict(list)
+    found = _Found()
+    files = list(regular_files(Path(folder), found.left_out))
+    claimed = _claimed(files)
     for done, path in enumerate(files, start=1):
-        header = _header_or_tally(path, left_out)
-        if header is not None:
-            by_uid[header.series_uid].append(header)
+        found.look_at(path, is_claimed=path in claimed)
         if progress is not None:
             progress(done, len(files))
-    judged = [judge_series(by_uid[uid]) for uid in sorted(by_uid)]
-    rows = [row for row in judged if isinstance(row, LeftOut)]
-    return [series for series in judged if isinstance(series, Series)], rows + left_out.rows()
+    return found.judged(repair)
 
 
-def judge_series(headers: list[Header]) -> Series | LeftOut:
-    """A series of slices that passed every check, or why it did not."""
-    finding = audit_series(headers)
+def _claimed(files: Collection[Path]) -> set[Path]:
+    """Files of voxels that a header beside them names: no rows of their own, unless they are DICOM after all."""
+    of_metaimages = {data_file(path) for path in files if is_metaimage(path)}
+    of_pairs = {image_file(path) for path in files if is_nifti(path)}
+    return {path for path in of_metaimages | of_pairs if path is not None}
+
+
+@dataclass
+class _Found:
+    """What was met until now."""
+
+    by_uid: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
+    damaged: Counter[str] = field(default_factory=Counter)
+    whole: list[Series | LeftOut] = field(default_factory=list)
+    left_out: Tally = field(default_factory=Tally)
+
+    def look_at(self, path: Path, *, is_claimed: bool = False) -> None:
+        """One file: slices of a series, a series by itself, or a row."""
+        if is_metaimage(path):
+            self.whole.append(find_metaimage(path))
+        elif is_nifti(path):
+            self.whole.append(find_nifti(path))
+        else:
+            self._look_for_slices(path, is_claimed)
+
+    def _look_for_slices(self, path: Path, is_claimed: bool) -> None:
+        try:
+            headers = read_headers(path)
+        except SeriesError as error:
+            if not (is_claimed and error.code == "NOT_DICOM"):
+                self._add_unreadable(path, error)
+            return
+        except OSError:
+            self.left_out.add(path, UNREADABLE)
+            return
+        finding = next((finding for header in headers if (finding := audit_file(header))), None)
+        if finding is not None:
+            self.left_out.add(path, finding)
+        else:
+            self.by_uid[headers[0].series_uid].extend(headers)
+
+    def _add_unreadable(self, path: Path, error: SeriesError) -> None:
+        uid = error.series_uid if isinstance(error, DamagedHeaderError) else ""
+        self.damaged.update([uid] if uid else [])
+        if isinstance(error, DamagedHeaderError) and error.is_series:
+            self.whole.append(LeftOut(uid or printable(path), error.code, error.sentence, error.remedy))
+        else:
+            self.left_out.add(path, Finding(error.code, error.sentence, error.remedy))
+
+    def judged(self, repair: frozenset[Repair]) -> tuple[list[Series], list[LeftOut]]:
+        """The series, and a row for everything else."""
+        judged = list(self.whole)
+        for uid in sorted(self.by_uid):
+            headers = _without_copies(self.by_uid[uid], self.left_out)
+            judged.append(judge_series(headers, repair, num_damaged=self.damaged[uid]))
+        series, namesakes = without_namesakes([one for one in judged if isinstance(one, Series)])
+        rows = [row for row in judged if isinstance(row, LeftOut)]
+        return sorted(series, key=lambda one: one.series_uid), rows + namesakes + self.left_out.rows()
+
+
+def judge_series(
+    headers: list[Header], repair: frozenset[Repair] = frozenset(), *, num_damaged: int = 0
+) -> Series | LeftOut:
+    """A series of slices that passed every check, or will by the repairs that were asked for; or why it did not.
+
+    num_damaged  files of the series whose header cannot be read: an end of the scan may be in them
+    """
+    finding = audit_series(headers, repair=repair) or _damaged(num_damaged)
+    num_files = len({header.path for header in headers})
     if finding is not None:
-        return LeftOut(headers[0].series_uid, finding.code, finding.sentence, finding.remedy, len(headers))
+        return LeftOut(headers[0].series_uid, finding.code, finding.sentence, finding.remedy, num_files)
     slices, first = Slices(tuple(headers)), headers[0]
     return Series(
         series_uid=first.series_uid,
         patient_id=first.patient_id,
         study_uid=first.study_uid,
-        files=tuple(header.path for header in slices.ascending),
+        files=tuple(dict.fromkeys(header.path for header in slices.ascending)),
         positions_mm=tuple(slices.ascending_mm.tolist()),
         modality=first.modality,
         manufacturer=first.manufacturer,
         scanner_model=first.scanner_model,
         slice_thickness_mm=first.slice_thickness_mm,
+        repairs=needed_repairs(headers) if repair else (),
     )
 
 
-def printable(path: Path | str) -> str:
-    """A path as text that any log can take, also where its bytes are not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-@dataclass
-class _Tally:
-    """Files that are left out, counted by folder and reason."""
-
-    counts: dict[tuple[str, Finding], list[str]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, path: Path, finding: Finding) -> None:
-        self.counts[printable(path.parent), finding].append(printable(path.name))
-
-    def rows(self) -> list[LeftOut]:
-        return [
-            LeftOut(folder, finding.code, f"{names[0]}: {finding.sentence}", finding.remedy, len(names), False)
-            for (folder, finding), names in sorted(self.counts.items(), key=lambda item: (item[0][0], item[0][1].code))
-        ]
-
-
-def _walk(folder: Path, left_out: _Tally) -> Iterator[Path]:
-    """Every regular file below a folder, once, in the order of names. A file or folder met again is passed over."""
-    seen: set[tuple[int, int]] = set()
-    waiting = [folder]
-    while waiting:
-        path = waiting.pop()
-        try:
-            status = path.stat()
-            children = sorted(path.iterdir(), reverse=True) if stat.S_ISDIR(status.st_mode) else []
-        except OSError as error:
-            left_out.add(path, _UNREADABLE if isinstance(error, PermissionError) else _NOT_A_FILE)
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        waiting.extend(children)
-        if stat.S_ISREG(status.st_mode):
-            yield path
-        elif not stat.S_ISDIR(status.st_mode):
-            left_out.add(path, _NOT_A_FILE)
-
-
-def _header_or_tally(path: Path, left_out: _Tally) -> Header | None:
-    try:
-        header = read_header(path)
-    except InvalidDicomError:
-        left_out.add(path, _NOT_DICOM)
+def _damaged(num_files: int) -> Finding | None:
+    if not num_files:
         return None
-    except OSError:
-        left_out.add(path, _UNREADABLE)
-        return None
-    # pydicom's parser raises whatever a garbled header makes it meet; the file becomes a row.
-    except Exception:  # noqa: BLE001
-        left_out.add(path, _DAMAGED)
-        return None
-    finding = audit_file(header)
-    if finding is not None:
-        left_out.add(path, finding)
-    return header if finding is None else None
+    sentence = f"{num_files} more files of the series have a damaged header; an end of the scan may be in them."
+    return Finding("DAMAGED_HEADER", sentence, "Copy or export the series again.")
+
+
+def _without_copies(headers: list[Header], left_out: Tally) -> list[Header]:
+    kept, copies = without_copies(headers)
+    for copy in copies:
+        left_out.add(copy.path, COPY)
+    return kept

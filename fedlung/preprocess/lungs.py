@@ -1,47 +1,61 @@
-"""Where the lungs are: found on a coarse grid by air inside the body, closed so that what touches the pleura stays in.
+"""Where the lungs are, with what touches the pleura inside: found and closed on a coarse grid, drawn on a fine one.
 
-    coarse grid -> tissue -> body, its holes filled -> air inside -> one or two lungs -> closing by a ball, holes filled
+    coarse grid  tissue -> body -> air inside -> one or two lungs -> closing by a ball, holes filled
+    fine grid    the lungs' own air as it is, and what the closing added
 
-A lung is kept as the share of each coarse voxel that it fills, 0 to 255, and closed as such (Sternberg, Grayscale
+A closing needs no detail and costs ten times less on the coarse grid; the pleura needs all the detail that there is.
+On either grid a lung is the share of each voxel that it fills, 0 to 255, and is closed as such (Sternberg, Grayscale
 morphology, CVGIP 35, 1986): its surface is known to a part of a voxel, so that a nodule of 5 mm on the pleura, whose
 centre lies 1 to 2 mm below it, is not lost to the grid.
 
 No annotation has any say in it: a mask that knew the nodules would be another one at a site without readers. D slice,
-H row, W column, on the coarse grid unless said otherwise.
+H row, W column.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
 
 from fedlung.ct.geometry import Geometry
-from fedlung.preprocess.resample import Box, isotropic_target, resample
+from fedlung.preprocess.morphology import (
+    BALL_VOXELS,
+    WHOLE,
+    BoolArray,
+    ShareArray,
+    ball_dilated,
+    box_of,
+    cube_dilated,
+    doubled,
+    half,
+    holes,
+    largest,
+    opened,
+    outside_in_plane,
+)
+from fedlung.preprocess.resample import Box, crop, isotropic_target, resample
 
-BoolArray = npt.NDArray[np.bool_]
-ShareArray = npt.NDArray[np.uint8]
-Value = TypeVar("Value", np.bool_, np.uint8)
+HUArray = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 
-GRID_MM = 3.0
-SAMPLES_MM = 2.0  # the mean of a coarse voxel is taken over samples this far apart, or as near as they can be
-AIR_HU = -400.0  # half way from lung (-850) to soft tissue (50): the surface does not move when voxels are averaged
-EDGE_HU = 900.0  # from the one to the other
-WHOLE = 255  # the share of a voxel that is all lung
-CLOSING_CUBES, CLOSING_CROSSES = 2, 3  # a ball of 15 mm: it enters the dent of a 16 mm nodule on the pleura by 2.3 mm
+FINE_MM = 2.0  # the fine grid takes every n-th voxel along an axis, with the largest n that leaves them this near
+COARSE_MM = 3.0  # with this the closing is one by a ball of 14 mm: it enters the dent of a 16 mm nodule by 2.5 mm
+AIR_HU = -400  # half way from lung (-850) to soft tissue (50): the surface does not move when voxels are averaged
+BESIDE = 0.1 * WHOLE  # air where the closed lungs have a smaller share is not theirs
+CLOSED = 0.6 * WHOLE  # above a half: a straight pleura is drawn by its own air, not by what the coarse grid blurs
+FILLED_MORE = 0.25  # and what the closing added counts so much more, for nothing else draws a dent
 SMALLEST_LUNG = 0.15  # of the larger one's volume; below that it is a windpipe or gas in the bowel
 PLAUSIBLE_L = (0.3, 10.0)  # a slab of 10 cm with one lung, and more than anybody's inspiration
 
-_IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3], dtype=bool)
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Lungs:
-    """The lungs on a coarse grid.
+    """The lungs on the fine grid, which covers the whole image.
 
     share_DHW  how much of each voxel they fill, 0 to 255
     found      False: no plausible lungs, and the mask is the body, or everything where there is not even a body
@@ -53,74 +67,81 @@ class Lungs:
     found: bool
     volume_l: float
 
-    @property
+    @cached_property
     def mask_DHW(self) -> BoolArray:
-        """The coarse voxels that are lung by half or more."""
-        return _half(self.share_DHW)
+        """The voxels of the fine grid that are lung by half or more."""
+        return half(self.share_DHW)
+
+    @cached_property
+    def box(self) -> Box:
+        """The smallest box of the fine grid that holds the mask."""
+        return box_of(self.mask_DHW)
 
     def box_on(self, target: Geometry, margin_mm: float) -> Box:
         """The smallest box of ``target`` that holds the mask and ``margin_mm`` around it, within the grid."""
-        occupied = np.argwhere(self.mask_DHW)
-        # One voxel more: the surface is somewhere between the last one of the mask and the one beyond.
-        corners = self.geometry.index_to_world([occupied.min(axis=0) - 1, occupied.max(axis=0) + 1])
-        low, high = target.world_to_index(corners)
-        margin = margin_mm / np.asarray(target.spacing_mm)
-        start = np.maximum(np.floor(low - margin), 0).astype(int)
-        stop = np.minimum(np.ceil(high + margin) + 1, target.shape_DHW).astype(int)
-        z, y, x = (slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
-        return z, y, x
+        return _box_on(self.box, self.geometry, target, margin_mm)
 
     def mask_on(self, target: Geometry) -> BoolArray:
         """The mask on another grid of the same direction: half of a voxel or more by linear interpolation."""
-        share, cpu = torch.from_numpy(self.share_DHW), torch.device("cpu")
-        fine = resample(share, self.geometry, target, interpolation="linear", antialias=False, device=cpu)
-        return (fine > 0.4999 * WHOLE).numpy()  # where the mask is a body, exact halves are common: no rounding decides
+        near = _box_on(self.box, self.geometry, self.geometry, 0.0)
+        share, source = torch.from_numpy(self.share_DHW[near]), crop(self.geometry, near)
+        share = resample(share, source, target, interpolation="linear", antialias=False, device=_CPU)
+        # Where the mask is a body, exact halves are common: no rounding decides.
+        return (share > 0.4999 * WHOLE).numpy()
 
 
 def find_lungs(voxels_DHW: torch.Tensor, geometry: Geometry) -> Lungs:
-    """The lungs of a CT in HU (padding clipped to air before).
+    """The lungs of a CT in HU.
 
     Always on the CPU, as is ``mask_on``: a voxel that rounding puts on the other side of the threshold could move the
     crop of a case, and a case must have the same grid and mask whatever device a site has.
     """
-    coarse = isotropic_target(geometry, GRID_MM)
-    hu_DHW = _averaged(voxels_DHW, geometry, coarse)
-    tissue = hu_DHW > AIR_HU
-    body = _body(tissue)
-    pieces = _largest_two(body & ~tissue)
-    volume_l = float(sum(np.count_nonzero(piece) for piece in pieces)) * GRID_MM**3 * 1e-6
+    air, fine = _air_share(voxels_DHW.numpy(), geometry)
+    coarse = isotropic_target(fine, COARSE_MM)
+    share = _mean_share(half(air), fine, coarse)
+    airy = half(share)
+    body = _body(~airy)
+    pieces = largest(airy & body, 2, at_least=SMALLEST_LUNG)
+    volume_l = float(sum(np.count_nonzero(piece) for piece in pieces)) * COARSE_MM**3 * 1e-6
     if PLAUSIBLE_L[0] <= volume_l <= PLAUSIBLE_L[1]:
-        share = np.maximum.reduce([_closed(piece, hu_DHW) for piece in pieces])
-        return Lungs(share, coarse, True, volume_l)
+        closed = np.maximum.reduce([_closed(piece, share) for piece in pieces])
+        return Lungs(_drawn(closed, coarse, air, fine), fine, True, volume_l)
     anything = body if body.any() else np.ones_like(body)
-    return Lungs(anything * np.uint8(WHOLE), coarse, False, volume_l)
+    return Lungs(_drawn(anything * np.uint8(WHOLE), coarse, np.zeros_like(air), fine), fine, False, volume_l)
 
 
-def lung_mask(
-    voxels_DHW: npt.NDArray[np.int16] | npt.NDArray[np.float32], spacing_mm: tuple[float, float, float]
-) -> BoolArray:
-    """Bool mask on the CT's own grid; see ``find_lungs``, whose ``found`` says more."""
-    geometry = Geometry(voxels_DHW.shape, spacing_mm, (0.0, 0.0, 0.0))  # type: ignore[arg-type]
-    return find_lungs(torch.from_numpy(np.array(voxels_DHW)), geometry).mask_on(geometry)
+def _air_share(voxels_DHW: HUArray, geometry: Geometry) -> tuple[ShareArray, Geometry]:
+    """How much of each voxel of the fine grid is air or lung, were the rest soft tissue; and the grid."""
+    steps = [max(1, int(FINE_MM / step_mm)) for step_mm in geometry.spacing_mm]
+    thinned = voxels_DHW[:: steps[0], :: steps[1], :: steps[2]]
+    share = np.empty(thinned.shape, dtype=np.uint8)
+    for out_HW, hu_HW in zip(share, thinned, strict=True):  # by slices: they fit a cache
+        # Four HU are a step of 255: the clip leaves 0 to 255 for it, and AIR_HU itself is the least half.
+        whole_HW = hu_HW.clip(AIR_HU - 508, AIR_HU + 512).astype(np.int16, copy=False)
+        out_HW[:] = ((AIR_HU - whole_HW) >> 2) + (WHOLE + 1) // 2
+    spacing_mm = tuple(step * step_mm for step, step_mm in zip(steps, geometry.spacing_mm, strict=True))
+    return share, Geometry(share.shape, spacing_mm, geometry.origin_mm, geometry.direction)  # type: ignore[arg-type]
 
 
-def _averaged(voxels_DHW: torch.Tensor, geometry: Geometry, coarse: Geometry) -> npt.NDArray[np.float32]:
-    """HU on the coarse grid, from samples no nearer than ``SAMPLES_MM`` needs: several times less to read."""
-    z, y, x = (max(1, int(SAMPLES_MM / step_mm)) for step_mm in geometry.spacing_mm)
-    thinned = voxels_DHW[::z, ::y, ::x]
-    spacing_mm = tuple(step * step_mm for step, step_mm in zip((z, y, x), geometry.spacing_mm, strict=True))
-    source = Geometry(tuple(thinned.shape), spacing_mm, geometry.origin_mm, geometry.direction)  # type: ignore[arg-type]
-    cpu = torch.device("cpu")
-    return resample(thinned, source, coarse, interpolation="linear", antialias=True, device=cpu).numpy()
+def _mean_share(air_DHW: BoolArray, fine: Geometry, coarse: Geometry) -> ShareArray:
+    """How much of each coarse voxel is air: the mean of yes and no, for bone beside a lung must not outweigh it."""
+    counts, first, steps = air_DHW.view(np.uint8), [0.0, 0.0, 0.0], [1, 1, 1]
+    for axis in range(3):
+        # Added by pairs, small numbers are quickly halved; a pair may be a little wider than a coarse voxel.
+        if 2 * fine.spacing_mm[axis] <= 1.2 * COARSE_MM and counts.shape[axis] > 1:
+            counts, first[axis], steps[axis] = _pairs(counts, axis), 0.5, 2
+    spacing_mm = tuple(step * step_mm for step, step_mm in zip(steps, fine.spacing_mm, strict=True))
+    origin_mm = tuple(fine.index_to_world([first])[0].tolist())
+    source = Geometry(counts.shape, spacing_mm, origin_mm, fine.direction)  # type: ignore[arg-type]
+    pairs = torch.from_numpy(counts)
+    mean = resample(pairs, source, coarse, interpolation="linear", antialias=True, device=_CPU).numpy()
+    return (mean * (WHOLE / float(np.prod(steps))) + 0.5).astype(np.uint8)
 
 
-def _share(hu_DHW: npt.NDArray[np.float32]) -> ShareArray:
-    """How much of a voxel is air or lung, were the rest soft tissue."""
-    return ((AIR_HU - hu_DHW) * (WHOLE / EDGE_HU) + (WHOLE + 1) / 2).clip(0, WHOLE).astype(np.uint8)
-
-
-def _half(share_DHW: ShareArray) -> BoolArray:
-    return share_DHW > WHOLE // 2
+def _pairs(counts_DHW: ShareArray, axis: int) -> ShareArray:
+    """Neighbours added two by two along an axis; an odd last one is left out."""
+    along = np.moveaxis(counts_DHW, axis, 0)[: 2 * (counts_DHW.shape[axis] // 2)]
+    return np.ascontiguousarray(np.moveaxis(along[::2] + along[1::2], 0, axis))
 
 
 def _body(tissue_DHW: BoolArray) -> BoolArray:
@@ -129,99 +150,55 @@ def _body(tissue_DHW: BoolArray) -> BoolArray:
     The opening parts the body from the table and its blanket; lungs may be cut by the first and the last slice, so
     a hole is closed slice by slice.
     """
-    opened = ~_dilated(~np.pad(tissue_DHW, 1, mode="edge"), crosses=1)
-    labels, num = ndimage.label(_dilated(opened, crosses=1)[1:-1, 1:-1, 1:-1])
-    sizes = _sizes(labels, num)
-    body = labels == np.argmax(sizes) if sizes.any() else np.zeros_like(tissue_DHW)
-    outside, _ = ndimage.label(~body, structure=_IN_PLANE)
-    border = np.concatenate([outside[:, [0, -1]].ravel(), outside[:, :, [0, -1]].ravel()])
-    return ~_labelled(outside, border)
+    thick = opened(tissue_DHW)
+    body = np.zeros_like(thick)
+    for piece in largest(thick[::2, ::2, ::2], 1):
+        np.logical_and(doubled(cube_dilated(piece), thick.shape), thick, out=body)
+    return ~outside_in_plane(body)
 
 
-def _largest_two(air_DHW: BoolArray) -> list[BoolArray]:
-    """The largest piece of air, and the second if it may be a lung."""
-    box = _box(air_DHW)
-    labels, num = ndimage.label(air_DHW[box])
-    sizes = _sizes(labels, num)
-    kept = [label for label in np.argsort(-sizes, kind="stable")[:2] if sizes[label] > SMALLEST_LUNG * sizes.max()]
-    pieces = np.zeros((len(kept), *air_DHW.shape), dtype=bool)
-    for piece, label in zip(pieces, kept, strict=True):
-        np.equal(labels, label, out=piece[box])
-    return list(pieces)
-
-
-def _sizes(labels_DHW: npt.NDArray[np.int32], num: int) -> npt.NDArray[np.intp]:
-    """The pieces' sizes by label, 0 for the background; counted on every second voxel along each axis."""
-    sizes = np.bincount(labels_DHW[::2, ::2, ::2].ravel(), minlength=num + 1)
-    sizes[0] = 0
-    return sizes
-
-
-def _box(mask_DHW: BoolArray, margin: int = 0) -> Box:
-    """The smallest box that holds the mask, and a margin within the grid; empty for an empty mask."""
-    occupied = [np.flatnonzero(mask_DHW.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    z, y, x = (slice(max(at[0] - margin, 0), at[-1] + 1 + margin) if len(at) else slice(0) for at in occupied)
-    return z, y, x
-
-
-def _labelled(labels_DHW: npt.NDArray[np.int32], which_N: npt.NDArray[np.int32]) -> BoolArray:
-    """Where one of these labels is, the background left out."""
-    chosen = np.zeros(labels_DHW.max() + 1, dtype=bool)
-    chosen[which_N] = True
-    chosen[0] = False
-    return chosen[labels_DHW]
-
-
-def _closed(piece_DHW: BoolArray, hu_DHW: npt.NDArray[np.float32]) -> ShareArray:
+def _closed(piece_DHW: BoolArray, share_DHW: ShareArray) -> ShareArray:
     """The piece's share of each voxel, without dents and holes narrower than the ball, nor any enclosed hole.
 
     Along the slices the ends go on as they are: beyond the last slice of a scan a lung is not cut off, and a nodule
     there has a dent like any other.
     """
-    reach = CLOSING_CUBES + CLOSING_CROSSES
-    _, rows, columns = _box(piece_DHW, margin=1)  # what is beyond, a closing leaves empty
+    reach = BALL_VOXELS
+    _, rows, columns = box_of(piece_DHW, margin=1)  # what is beyond, a closing leaves empty
     box = slice(None), rows, columns
-    own = np.where(_dilated(piece_DHW[box], cubes=1), _share(hu_DHW[box]), np.uint8(0))
+    own = np.where(cube_dilated(piece_DHW[box]), share_DHW[box], np.uint8(0))
     longer = np.pad(own, ((reach, reach), (0, 0), (0, 0)), mode="edge")
     padded = np.pad(longer, ((0, 0), (reach, reach), (reach, reach)))
-    widened = _dilated(padded, cubes=CLOSING_CUBES, crosses=CLOSING_CROSSES)
-    closed = ~_dilated(~widened, cubes=CLOSING_CUBES, crosses=CLOSING_CROSSES)[(slice(reach, -reach),) * 3]
+    closed = ~ball_dilated(~ball_dilated(padded))[(slice(reach, -reach),) * 3]
+    closed[holes(half(closed))] = WHOLE
+    added = closed - np.minimum(own, closed)
     share = np.zeros(piece_DHW.shape, np.uint8)
-    share[box] = _filled(closed)
+    share[box] = np.minimum(closed + added * np.float32(FILLED_MORE), WHOLE)
     return share
 
 
-def _filled(share_DHW: ShareArray) -> ShareArray:
-    """Every hole filled that touches no face of the grid.
-
-    In three dimensions, not slice by slice: two lungs that touch before and behind the heart enclose it in a slice.
-    """
-    labels, _ = ndimage.label(~_half(share_DHW))
-    faces = np.concatenate([np.take(labels, [0, -1], axis=axis).ravel() for axis in range(3)])
-    holes = (labels > 0) & ~_labelled(labels, faces)
-    return np.where(holes, np.uint8(WHOLE), share_DHW)
-
-
-def _dilated(values_DHW: npt.NDArray[Value], *, cubes: int = 0, crosses: int = 0) -> npt.NDArray[Value]:
-    """The greatest value in a neighbourhood; beyond the grid there is nothing.
-
-    The neighbourhood is the Minkowski sum of cubes (27 voxels) and crosses (7). Two cubes and three crosses are nearly
-    a ball of radius 5: they lie between those of 4.9 and 5.8. Their tips are flat; a ball cut out of voxels ends in
-    single ones, which slip into the dent of a small nodule.
-    """
-    for _ in range(cubes):
-        for axis in range(3):
-            values_DHW = _greatest_along(values_DHW, [axis])
-    for _ in range(crosses):
-        values_DHW = _greatest_along(values_DHW, [0, 1, 2])
-    return values_DHW
+def _drawn(closed_DHW: ShareArray, coarse: Geometry, air_DHW: ShareArray, fine: Geometry) -> ShareArray:
+    """The share of each fine voxel: of its own air beside the closed lungs, and of what lies well inside of them."""
+    box = box_of(closed_DHW > 0)
+    near, into = _box_on(box, coarse, coarse, 0.0), _box_on(box, coarse, fine, 0.0)
+    source, share = crop(coarse, near), torch.from_numpy(closed_DHW[near])
+    inside = resample(share, source, crop(fine, into), interpolation="linear", antialias=False, device=_CPU).numpy()
+    drawn = np.zeros_like(air_DHW)
+    for out_HW, inside_HW, air_HW in zip(drawn[into], inside, air_DHW[into], strict=True):
+        np.multiply(air_HW, inside_HW > BESIDE, out=out_HW)
+        inside_HW -= CLOSED - WHOLE / 4
+        inside_HW *= 2  # steep, for it counts beside a straight pleura as well
+        np.maximum(out_HW, inside_HW.clip(0, WHOLE).astype(np.uint8), out=out_HW)
+    return drawn
 
 
-def _greatest_along(values_DHW: npt.NDArray[Value], axes: list[int]) -> npt.NDArray[Value]:
-    """The greatest of a voxel and its two neighbours along each of the axes."""
-    greatest = values_DHW.copy()
-    for axis in axes:
-        source, target = np.moveaxis(values_DHW, axis, 0), np.moveaxis(greatest, axis, 0)
-        np.maximum(target[1:], source[:-1], out=target[1:])
-        np.maximum(target[:-1], source[1:], out=target[:-1])
-    return greatest
+def _box_on(box: Box, source: Geometry, target: Geometry, margin_mm: float) -> Box:
+    """The smallest box of ``target`` that holds a box of ``source`` and a margin around it, within the grid."""
+    # One voxel more: a surface is somewhere between the last voxel inside and the one beyond.
+    ends = [[part.start - 1 for part in box], [part.stop for part in box]]
+    low, high = target.world_to_index(source.index_to_world(ends))
+    margin = margin_mm / np.asarray(target.spacing_mm)
+    start = np.maximum(np.floor(low - margin), 0).astype(int)
+    stop = np.minimum(np.ceil(high + margin) + 1, target.shape_DHW).astype(int)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    return z, y, x

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,8 +22,9 @@ from fedlung.ct.volume import Volume
 from fedlung.preprocess.case import Case, Remark
 from fedlung.preprocess.lungs import PLAUSIBLE_L, Lungs, find_lungs
 from fedlung.preprocess.resample import crop, cube_target, isotropic_target, resample
+from fedlung.preprocess.tissue import check_tissue
 
-PIPELINE_VERSION = 2  # one more whenever this package gives another pixel for the same configuration
+PIPELINE_VERSION = 3  # one more whenever this package gives another pixel for the same configuration
 SCANNER_HU = (-1024, 3071)  # the range of 12 bits, which every scanner has; beyond are padding and metal
 
 logger = logging.getLogger(__name__)
@@ -121,7 +123,10 @@ def _target(source: Geometry, lungs: Lungs, cfg: PrepareConfig) -> Geometry:
 
 
 def _volume_remarks(volume: Volume, lungs: Lungs) -> list[Remark]:
-    remarks = []
+    remarks = _reading_remarks(volume)
+    tissue = check_tissue(volume.voxels_DHW)
+    if tissue.code:
+        remarks.append(_remark(tissue.code, tissue.sentence, tissue.remedy))
     if not lungs.found:
         sentence = (
             f"{lungs.volume_l:.2f} litres of air inside the body, expected {PLAUSIBLE_L[0]} to {PLAUSIBLE_L[1]}; "
@@ -133,6 +138,25 @@ def _volume_remarks(volume: Volume, lungs: Lungs) -> list[Remark]:
         remarks.append(
             _remark("PATIENT_UNKNOWN", sentence, "Export with pseudonyms, else one patient may train and test.")
         )
+    return remarks
+
+
+def _reading_remarks(volume: Volume) -> list[Remark]:
+    """What the reader mended, and what it found odd and trusted."""
+    remarks = [
+        _remark(
+            f"REPAIRED_{repair.upper().replace('-', '_')}",
+            f"resampled along the true positions to mend {repair}, as the site asked for.",
+            "Export the series anew if its original is whole.",
+        )
+        for repair in volume.repairs
+    ]
+    for warning in volume.warnings:
+        code, colon, sentence = warning.partition(": ")
+        named = colon and re.fullmatch("[A-Z][A-Z0-9_]+", code)
+        code, sentence = (code, sentence) if named else ("READ_WITH_WARNING", warning)
+        if code != "REPAIRED":  # told above, by what was repaired
+            remarks.append(_remark(code, sentence, "Look at the series."))
     return remarks
 
 

@@ -1,70 +1,87 @@
-"""Prepared cases on disk, read back through the page cache without a copy.
+"""Prepared cases on disk, read back without reading what is not asked for.
 
-    store.json              format and fingerprint: what every case in it was made with
-    ledger.json             what the last preparation left out: keyed names, codes and counts
-    cases/<id>.image.npy    int16 (D, H, W)
-    cases/<id>.lung.npy     bool (D, H, W)
-    cases/<id>.json         all else, written last: a case without it is not there
+    store.json               format, fingerprint (what every case was made with) and whether it is encrypted
+    store.lock               held by who writes
+    ledger.json              what the last preparation left out: keyed names, codes and counts
+    chosen.json              the cases of the last preparation; a store may hold those of older tables
+    cases/<id>.image.npy     int16 (D, H, W)
+    cases/<id>.lung.npy      bool (D, H, W)
+    cases/<id>.json          all else, written last: a case without it is not there
 
-No UID, path, patient id or file name is in any of them; a case's id is a keyed hash.
+In an encrypted store all but the first two end in ``.sealed`` (see ``vault.py``). No UID, path, patient id or file name
+is in any of them; a case's id is a keyed hash.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
+from filelock import FileLock, Timeout
 
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.nodule import Nodule
 from fedlung.ct.series import LeftOut
 from fedlung.errors import StoreError
-from fedlung.files import replacing
+from fedlung.files import UNFINISHED, sync_folder
 from fedlung.preprocess.case import Case, Remark
+from fedlung.preprocess.keeping import Keeping, PlainFiles, SealedFiles, unwritable
+from fedlung.preprocess.sidecar import FIELDS, annotation_fields, case_fields, case_of, geometry_of, remarks_of
+from fedlung.preprocess.storehead import HEADER, check_header, refuse_foreign_files, write_header
+from fedlung.preprocess.vault import Label, Vault, damaged
 
-FORMAT = 2
-DAMAGED = "a file of the site's case store is damaged"
-_AS_THEY_ARE = ("patient_key", "manufacturer", "kernel", "synthetic", "image_digest")
+ARRAYS = {"image": np.dtype(np.int16), "lung": np.dtype(np.bool_)}
+LOCK = "store.lock"
+PATIENCE_S = 600.0  # a case is written in a second; whoever holds the lock for longer hangs
 
 
 class CaseStore:
     """A folder of cases that were all made with one fingerprint. Made by ``open``.
 
-    Writing is atomic file by file, so a stopped preparation leaves whole cases only. Two processes may add the same
-    case at a time; either result is whole.
+    Writing is whole or not at all: a case that was stopped anywhere is not there, and what it left is cleared away when
+    the store is opened next. Any number of processes may read and add at the same time; one writes at a time.
     """
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
+    def __init__(self, folder: Path, fingerprint: str, files: Keeping) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
+        self._files = files
+        self._lock = FileLock(folder / LOCK, timeout=PATIENCE_S)
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str) -> CaseStore:
-        """The store in ``folder``, made when there is none. Raises StoreError for another fingerprint's store."""
+    def open(cls, folder: Path, fingerprint: str, *, secret: bytes | None = None) -> CaseStore:
+        """The store in ``folder``, made when there is none; encrypted where the site's ``secret`` is given.
+
+        Raises StoreError for another fingerprint's store, for one that is encrypted where no secret is given or with
+        another one, and for one that is not encrypted where a secret is given.
+        """
         folder = Path(folder)
-        header = folder / "store.json"
-        if header.is_file():
-            _check_header(folder, _read_json(header), fingerprint)
-        else:
-            _refuse_foreign_files(folder)
+        vault = None if secret is None else Vault(secret)
+        refuse_foreign_files(folder, {LOCK, "cases"})
+        try:
             (folder / "cases").mkdir(parents=True, exist_ok=True)
-            _write_json(header, {"format": FORMAT, "fingerprint": fingerprint})
-        return cls(folder, fingerprint)
+            sync_folder(folder.parent)
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        store = cls(folder, fingerprint, PlainFiles() if vault is None else SealedFiles(vault))
+        with store._writing(folder):
+            if not (folder / HEADER).is_file():
+                write_header(folder, fingerprint, vault)
+            check_header(folder, fingerprint, vault)
+            store._clear_away()
+        return store
 
     @property
     def case_ids(self) -> tuple[str, ...]:
         """All whole cases, sorted."""
-        return tuple(sorted(path.stem for path in (self.folder / "cases").glob("*.json")))
+        suffix = self._files.fields_suffix
+        return tuple(sorted(path.name.removesuffix(suffix) for path in (self.folder / "cases").glob(f"[!.]*{suffix}")))
 
     def __contains__(self, case_id: object) -> bool:
-        return self._path(str(case_id), "json").is_file()
+        return self._fields_path(str(case_id)).is_file()
 
     def __len__(self) -> int:
         return len(self.case_ids)
@@ -78,33 +95,34 @@ class CaseStore:
         made_from is a keyed name of its files' state, kept to know when they have changed; remarks say what is odd
         about the case, in words without names. Raises StoreError when the disk refuses.
         """
-        _write_array(self._path(case.case_id, "image.npy"), case.image_DHW)
-        _write_array(self._path(case.case_id, "lung.npy"), case.lung_DHW)
-        _write_json(self._path(case.case_id, "json"), _sidecar(case, source or case.geometry, made_from, remarks))
+        path = self._fields_path(case.case_id)
+        with self._writing(path):
+            # ORDER: the old case goes first and the fields come last; between the two there is no case.
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+            versions = {kind: self._write_array(case, kind) for kind in ARRAYS}
+            fields = case_fields(case, source or case.geometry, made_from, versions)
+            self._write_fields(case.case_id, {**fields, **annotation_fields(case.nodules, remarks)})
 
-    def load(self, case_id: str) -> Case:
-        """The case, its arrays memory-mapped and read-only. Raises StoreError when it is absent or damaged."""
-        fields = self._fields(case_id)
-        geometry = _geometry(fields["geometry"])
-        return Case(
-            case_id=case_id,
-            image_DHW=self._map(case_id, "image.npy", geometry, np.dtype(np.int16)),
-            lung_DHW=self._map(case_id, "lung.npy", geometry, np.dtype(np.bool_)),
-            geometry=geometry,
-            nodules=tuple(_nodule(nodule) for nodule in fields["nodules"]),
-            slice_thickness_mm=_number(fields["slice_thickness_mm"]),
-            **{name: fields[name] for name in _AS_THEY_ARE},
-        )
+    def load(self, case_id: str, *, version: str = "") -> Case:
+        """The case, its arrays read when they are indexed: mapped, or decrypted by chunks (``SealedArray``).
+
+        Raises StoreError when it is absent or damaged. What is wrong with a chunk is found when it is read.
+        """
+        try:
+            return self._load(case_id, version)
+        except StoreError:  # perhaps only half replaced: look again when nobody writes
+            with self._writing(self.folder):
+                return self._load(case_id, version)
 
     def annotate(self, case_id: str, nodules: Sequence[Nodule], *, remarks: Sequence[Remark]) -> None:
         """Gives a case other nodules and remarks; no voxel depends on them, so none is written."""
-        changed = dataclasses.replace(self.load(case_id), nodules=tuple(nodules))
-        source, made_from = self.source_geometry(case_id), self.made_from(case_id)
-        _write_json(self._path(case_id, "json"), _sidecar(changed, source, made_from, remarks))
+        with self._writing(self._fields_path(case_id)):
+            self._write_fields(case_id, {**self._fields(case_id), **annotation_fields(nodules, remarks)})
 
     def source_geometry(self, case_id: str) -> Geometry:
         """The grid of the series that the case was made from."""
-        return _geometry(self._fields(case_id)["source_geometry"])
+        return geometry_of(self._fields(case_id)["source_geometry"])
 
     def made_from(self, case_id: str) -> str:
         """The keyed name of the files' state that the case was made from."""
@@ -112,162 +130,104 @@ class CaseStore:
 
     def remarks(self, case_id: str) -> tuple[Remark, ...]:
         """What is odd about a case; ``what`` is its id."""
-        return tuple(Remark(what=case_id, **remark) for remark in self._fields(case_id)["remarks"])
+        return remarks_of(case_id, self._fields(case_id))
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
         """What the last preparation left out. Sentences may hold names: they are not kept with the cases."""
-        path = self.folder / "ledger.json"
-        rows = _read_json(path)["left_out"] if path.is_file() else []
+        rows = self._read("ledger").get("left_out", [])
         return tuple(LeftOut(sentence="Whoever prepared it has the sentence.", remedy="", **row) for row in rows)
 
     def write_ledger(self, rows: Sequence[LeftOut]) -> None:
         """Keeps codes and counts; ``what`` of each row must be a keyed name already."""
         names = ("what", "code", "num_files", "is_series")
-        kept = [{name: getattr(row, name) for name in names} for row in rows]
-        _write_json(self.folder / "ledger.json", {"left_out": kept})
+        self._write("ledger", {"left_out": [{name: getattr(row, name) for name in names} for row in rows]})
 
-    def _path(self, case_id: str, suffix: str) -> Path:
-        return self.folder / "cases" / f"{case_id}.{suffix}"
+    def choose(self, case_ids: Sequence[str]) -> None:
+        """Keeps which cases the last preparation chose, as they are now: an older version of one is refused later."""
+        versions = {case_id: self._files.version(self._fields_path(case_id)) for case_id in case_ids}
+        self._write("chosen", {"cases": versions})
 
-    def _fields(self, case_id: str) -> dict[str, Any]:
-        path = self._path(case_id, "json")
+    def load_chosen(self) -> list[Case] | None:
+        """The cases of the last preparation; None before there was one. Raises StoreError as ``load`` does."""
+        chosen = self._read("chosen")
+        return [self.load(one, version=version) for one, version in chosen["cases"].items()] if chosen else None
+
+    def _load(self, case_id: str, version: str) -> Case:
+        fields = self._fields(case_id, version)
+        try:
+            return case_of(case_id, fields, *(self._array(case_id, kind, fields) for kind in ARRAYS))
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self._fields_path(case_id), f"does not hold a case ({error!r})") from error
+
+    def _array(self, case_id: str, kind: str, fields: dict[str, Any]) -> Any:
+        path, shape = self._array_path(case_id, kind), tuple(fields["geometry"]["shape_DHW"])
+        array = self._files.read_array(path, Label(kind, case_id), fields["versions"][kind])
+        if array.shape != shape or array.dtype != ARRAYS[kind]:
+            raise damaged(path, f"holds {array.dtype} {array.shape}, expected {ARRAYS[kind]} {shape}")
+        return array
+
+    def _write_array(self, case: Case, kind: str) -> str:
+        path = self._array_path(case.case_id, kind)
+        return self._files.write_array(path, Label(kind, case.case_id), np.asarray(getattr(case, f"{kind}_DHW")))
+
+    def _fields(self, case_id: str, version: str = "") -> dict[str, Any]:
+        path = self._fields_path(case_id)
         if not path.is_file():
             raise StoreError(
                 f"{self.folder}: case {case_id} is not in the store; it has {len(self)} cases. Prepare it.",
                 public="a case is not in the site's store",
             )
-        return _read_json(path)
+        fields = self._files.read_fields(path, Label("fields", case_id), version)
+        if missing := FIELDS - fields.keys():
+            raise damaged(path, f"does not hold a case: {', '.join(sorted(missing))} missing")
+        return fields
 
-    def _map(self, case_id: str, suffix: str, geometry: Geometry, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        path = self._path(case_id, suffix)
+    def _write_fields(self, case_id: str, fields: dict[str, Any]) -> None:
+        self._files.write_fields(self._fields_path(case_id), Label("fields", case_id), fields)
+
+    def _read(self, kind: str) -> dict[str, Any]:
+        path = self._path_of(kind)
+        return self._files.read_fields(path, Label(kind)) if path.is_file() else {}
+
+    def _write(self, kind: str, fields: dict[str, Any]) -> None:
+        path = self._path_of(kind)
+        with self._writing(path):
+            self._files.write_fields(path, Label(kind), fields)
+
+    def _path_of(self, kind: str) -> Path:
+        return self.folder / f"{kind}{self._files.fields_suffix}"
+
+    def _fields_path(self, case_id: str) -> Path:
+        return self.folder / "cases" / f"{case_id}{self._files.fields_suffix}"
+
+    def _array_path(self, case_id: str, kind: str) -> Path:
+        return self.folder / "cases" / f"{case_id}.{kind}{self._files.array_suffix}"
+
+    def _clear_away(self) -> None:
+        """Remove what a crash left. ORDER: under the lock, or it would be another process' work."""
+        cases = self.folder / "cases"
+        for path in (*self.folder.glob(f"*{UNFINISHED}"), *cases.glob(f"*{UNFINISHED}")):
+            path.unlink()
+        parts = {case_id: [self._array_path(case_id, kind) for kind in ARRAYS] for case_id in self.case_ids}
+        for case_id, paths in parts.items():
+            if not all(path.is_file() for path in paths):
+                self._fields_path(case_id).unlink()
+        whole = {path for paths in parts.values() for path in paths}
+        for kind in ARRAYS:
+            for path in set(cases.glob(f"[!.]*.{kind}{self._files.array_suffix}")) - whole:
+                path.unlink()
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        """Holds the lock; what the disk refuses is a StoreError about ``path``."""
         try:
-            array = _mapped(path)
-        except (OSError, ValueError) as error:
+            with self._lock:
+                yield
+        except Timeout as error:
             raise StoreError(
-                f"{path}: cannot be mapped ({error}); delete the case's .json to have it made anew.",
-                public=DAMAGED,
+                f"{self.folder}: another process has been writing for {PATIENCE_S:.0f} s; stop it if it hangs.",
+                public="the site's case store is held by another process",
             ) from error
-        if array.shape != tuple(geometry.shape_DHW) or array.dtype != dtype:
-            raise StoreError(
-                f"{path}: expected {dtype} {geometry.shape_DHW}, found {array.dtype} {array.shape}; "
-                "delete the case's .json to have it made anew.",
-                public=DAMAGED,
-            )
-        return array
-
-
-def _mapped(path: Path) -> npt.NDArray[Any]:
-    """The array of an .npy file as ``np.save`` writes it, memory-mapped and read-only; no file stays open.
-
-    NumPy's own mapping keeps a file descriptor for each array, and the usual limit is 1,024 open files in a process:
-    some 500 cases. Raises ValueError for a file that is not whole, or is of another version than small arrays have.
-    """
-    with path.open("rb") as file:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError("unknown version of the .npy format")
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-        start = file.tell()
-    num_bytes = path.stat().st_size
-    if fortran_order or dtype.hasobject or num_bytes != start + math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{num_bytes} bytes do not hold {dtype} {shape}")
-    content = torch.from_file(str(path), shared=False, size=num_bytes, dtype=torch.uint8).numpy()
-    array = content[start:].view(dtype).reshape(shape)
-    array.flags.writeable = False
-    return array
-
-
-def _check_header(folder: Path, header: dict[str, Any], fingerprint: str) -> None:
-    remedy = "Choose another folder as the site's store, or delete this one to have its cases made anew."
-    if header.get("format") != FORMAT:
-        raise StoreError(
-            f"{folder}: a store of format {header.get('format')}, this fedlung has {FORMAT}. {remedy}",
-            public="the site's case store is of another version of fedlung",
-        )
-    if header["fingerprint"] != fingerprint:
-        changes = "; ".join(_differences(header["fingerprint"], fingerprint))
-        raise StoreError(
-            f"{folder}: its cases were prepared otherwise: {changes}. {remedy}",
-            public=f"the site's case store was prepared otherwise: {changes}",
-        )
-
-
-def _differences(kept: str, wanted: str) -> list[str]:
-    """What differs between two fingerprints made of ``key=value`` pairs, in words."""
-    before, now = (dict(pair.partition("=")[::2] for pair in text.split()) for text in (kept, wanted))
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    return [
-        f"{key} is {before.get(key, 'not set')} in the store and {now.get(key, 'not set')} in this run" for key in keys
-    ]
-
-
-def _refuse_foreign_files(folder: Path) -> None:
-    foreign = [path.name for path in folder.iterdir() if path.name != "cases"] if folder.is_dir() else []
-    if foreign:
-        raise StoreError(
-            f"{folder}: expected a case store or an empty folder, found {len(foreign)} entries and no store.json. "
-            "Choose another folder as the site's store.",
-            public="the site's case store is a folder of other things",
-        )
-
-
-def _sidecar(case: Case, source: Geometry, made_from: str, remarks: Sequence[Remark]) -> dict[str, Any]:
-    return {
-        **{name: getattr(case, name) for name in _AS_THEY_ARE},
-        "made_from": made_from,
-        "geometry": dataclasses.asdict(case.geometry),
-        "source_geometry": dataclasses.asdict(source),
-        "nodules": [_without_nan(dataclasses.asdict(nodule)) for nodule in case.nodules],
-        "slice_thickness_mm": None if math.isnan(case.slice_thickness_mm) else case.slice_thickness_mm,
-        "remarks": [{"code": row.code, "sentence": row.sentence, "remedy": row.remedy} for row in remarks],
-    }
-
-
-def _without_nan(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN."""
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _geometry(fields: dict[str, Any]) -> Geometry:
-    direction = tuple(tuple(row) for row in fields["direction"])
-    return Geometry(tuple(fields["shape_DHW"]), tuple(fields["spacing_mm"]), tuple(fields["origin_mm"]), direction)
-
-
-def _nodule(fields: dict[str, Any]) -> Nodule:
-    ratings = {name: _number(fields[name]) for name in ("malignancy", "texture")}
-    return Nodule(tuple(fields["center_mm"]), fields["diameter_mm"], fields["readers"], **ratings)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path}: cannot be read ({error}); delete it to have its contents made anew.", public=DAMAGED
-        ) from error
-
-
-def _write_json(path: Path, fields: dict[str, Any]) -> None:
-    _write(path, json.dumps(fields, allow_nan=False).encode())
-
-
-def _write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    _write(path, np.ascontiguousarray(array))
-
-
-def _write(path: Path, content: bytes | npt.NDArray[Any]) -> None:
-    try:
-        with replacing(path) as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                np.save(file, content, allow_pickle=False)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error}); make room or choose another folder.",
-            public="the site's case store cannot be written",
-        ) from error
+        except OSError as error:
+            raise unwritable(path, error) from error

@@ -9,7 +9,8 @@ import torch
 from scipy import ndimage
 
 from fedlung.ct.geometry import Geometry
-from fedlung.preprocess.resample import axis_weights, cube_target, isotropic_target, resample
+from fedlung.preprocess.kernels import axis_weights
+from fedlung.preprocess.resample import cube_target, isotropic_target, resample
 
 CPU = torch.device("cpu")
 SOURCE = Geometry((24, 40, 36), (2.5, 0.7, 0.8), (-13.0, 21.0, -40.0))

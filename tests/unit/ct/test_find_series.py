@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import MediaStorageDirectoryStorage
+from pydicom.uid import ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from fedlung.ct import find_series
 from fedlung.errors import DataError
@@ -170,3 +170,66 @@ def test_positions_are_measured_along_an_oblique_normal(ct: Write) -> None:
     folder = ct(orientation=(1.0, 0.0, 0.0, 0.0, float(np.cos(tilt)), float(np.sin(tilt))), num_slices=5)
     (series,), _ = find_series(folder)
     assert np.diff(series.positions_mm) == pytest.approx(np.full(4, 2.5))
+
+
+def test_a_file_reached_by_several_names_is_read_once(ct: Write) -> None:
+    folder = ct()
+    (folder / "hard").hardlink_to(folder / "1-003")
+    (folder / "soft").symlink_to(folder / "1-004")
+    (series,), left_out = find_series(folder)
+    assert series.num_files == 7
+    assert left_out == []
+
+
+def test_a_slice_with_a_damaged_header_condemns_its_series_even_at_an_end(ct: Write) -> None:
+    folder = ct()
+    last = folder / "1-001"
+    content = last.read_bytes()
+    last.write_bytes(content[: content.index(b"\x28\0\x30\0") + 10])
+    found, rows = find_series(folder)
+    assert found == []
+    assert [(row.code, row.num_files, row.is_series) for row in rows] == [
+        ("DAMAGED_HEADER", 6, True),
+        ("DAMAGED_HEADER", 1, False),
+    ]
+    assert "1 more files of the series have a damaged header" in rows[0].sentence
+
+
+def test_zeros_in_the_middle_of_a_header_are_damage_and_no_defaults(ct: Write) -> None:
+    folder = ct()
+    path = folder / "1-001"
+    content = path.read_bytes()
+    start = content.index(b"\x28\0\x52\x10")
+    path.write_bytes(content[:start] + bytes(24) + content[start + 24 :])
+    found, left_out = find_series(folder)
+    assert found == []
+    assert set(codes(left_out)) == {"DAMAGED_HEADER"}
+
+
+def test_slices_without_preamble_and_group_2_are_slices(ct: Write) -> None:
+    folder = ct(syntax=ImplicitVRLittleEndian)
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        path.write_bytes(content[content.index(b"\x08\0\x08\0") :])
+    (series,), left_out = find_series(folder)
+    assert series.num_files == 7
+    assert left_out == []
+
+
+def test_floating_point_pixels_are_refused_by_name(ct: Write) -> None:
+    def floats(dataset: Dataset, number: int) -> None:
+        del dataset.PixelData
+        dataset.FloatPixelData = np.zeros((6, 8), np.float32).tobytes()
+
+    found, left_out = find_series(ct(edit=floats))
+    assert found == []
+    assert codes(left_out) == {"FLOAT_PIXELS": 7}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_a_row(ct: Write, tmp_path: Path) -> None:
+    folder = ct("scan")
+    (tmp_path / "closed").mkdir(mode=0)
+    (series,), left_out = find_series(tmp_path)
+    assert series.num_files == len(list(folder.iterdir()))
+    assert codes(left_out) == {"UNREADABLE": 1}

@@ -8,7 +8,16 @@ import warnings
 from pathlib import Path
 
 from fedlung.ct.series import LeftOut
-from fedlung.hospital.private import ERRORS, LEFT_OUT, discreet_readers, keep_error, keep_errors, write_left_out
+from fedlung.hospital import private
+from fedlung.hospital.private import (
+    ERRORS,
+    LEFT_OUT,
+    OLD_ERRORS,
+    discreet_readers,
+    keep_error,
+    keep_errors,
+    write_left_out,
+)
 from fedlung.preprocess.case import Remark
 from fedlung.preprocess.pipeline import PrepareLedger
 from fedlung.preprocess.prepare import keyed_name
@@ -41,6 +50,18 @@ def test_errors_are_appended_for_the_owner_only(tmp_path: Path) -> None:
     text = (store / ERRORS).read_text(encoding="utf-8")
     assert text.index("ValueError: first") < text.index("ValueError: second")
     assert mode_of(store / ERRORS) == 0o600
+
+
+def test_a_full_log_of_errors_becomes_the_old_one_and_both_stay_small(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(private, "MOST_ERROR_BYTES", 200)
+    for number in range(20):
+        keep_errors(tmp_path, [f"error {number:02d} " + "x" * 40])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ERRORS, OLD_ERRORS])
+    assert all(path.stat().st_size <= 200 and mode_of(path) == 0o600 for path in tmp_path.iterdir())
+    text = (tmp_path / OLD_ERRORS).read_text() + (tmp_path / ERRORS).read_text()
+    assert text.index("error 18") < text.index("error 19")
+    keep_errors(tmp_path, ["y" * 1000])
+    assert (tmp_path / ERRORS).stat().st_size == 200
 
 
 def test_a_librarys_warning_is_logged_without_its_words(caplog, capsys) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fedlung.errors import ConfigError
-from fedlung.hospital.profile import KEY_FILE, SiteProfile, load_profile
+from fedlung.hospital.keys import KEY_FILE
+from fedlung.hospital.profile import SiteProfile, load_profile
 
 GOOD = 'name = "North"\ndicom = "dicom"\nannotations = "annotations.csv"\n'
 
@@ -125,6 +126,7 @@ def test_two_sites_have_two_keys_and_two_bootstrap_seeds(tmp_path: Path) -> None
 def test_a_damaged_key_is_not_replaced(tmp_path: Path) -> None:
     profile = SiteProfile(name="A", archive=Path("x"), key=tmp_path / KEY_FILE)
     (tmp_path / KEY_FILE).write_bytes(b"short")
+    (tmp_path / KEY_FILE).chmod(0o600)
     with pytest.raises(ConfigError, match="has 5 bytes, expected 32"):
         profile.site_key()
 

@@ -13,9 +13,14 @@ from fedlung.ct.annotations import AnnotationSource
 from fedlung.ct.find import find_series
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.read import read_series
-from fedlung.preprocess import lungs
-from fedlung.preprocess.lungs import Lungs, find_lungs, lung_mask
+from fedlung.preprocess.lungs import Lungs, find_lungs
 from fedlung.preprocess.resample import isotropic_target
+
+
+def lung_mask(voxels_DHW: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """On the CT's own grid."""
+    geometry = Geometry(voxels_DHW.shape, spacing_mm, (0.0, 0.0, 0.0))
+    return find_lungs(torch.from_numpy(voxels_DHW), geometry).mask_on(geometry)
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -86,20 +91,6 @@ def test_the_box_holds_the_mask_and_its_margin_and_no_more(chest) -> None:
         low, high = occupied[:, axis].min() - 4, occupied[:, axis].max() + 4  # 8 mm are 4 voxels
         assert low - 3 <= part.start <= max(low, 0)
         assert min(high + 1, fine.shape_DHW[axis]) <= part.stop <= high + 4
-
-
-def test_the_dilation_is_by_a_ball_within_half_a_voxel_and_without_spikes() -> None:
-    point = np.zeros((13, 13, 13), dtype=np.uint8)
-    point[6, 6, 6] = 200
-    dilated = lungs._dilated(point, cubes=lungs.CLOSING_CUBES, crosses=lungs.CLOSING_CROSSES)
-    radii = np.sqrt(sum((axis - 6) ** 2 for axis in np.indices(point.shape)))
-    assert set(np.unique(dilated)) == {0, 200}
-    assert np.all(dilated[radii <= 4.5] == 200)
-    assert radii[dilated > 0].max() < 6
-    for axis in range(3):
-        tip = np.take(dilated, 11, axis=axis) > 0
-        assert np.count_nonzero(tip) == 5 * 5
-        assert not np.take(dilated, 12, axis=axis).any()
 
 
 def slab_with_pleural_balls(offset_mm: float, radius_mm: float) -> tuple[np.ndarray, Geometry, np.ndarray]:

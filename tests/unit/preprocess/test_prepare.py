@@ -101,6 +101,18 @@ def test_a_series_without_a_patient_is_a_patient_of_its_own_and_says_so(chest) -
     assert [codes(remarks) for _, remarks in cases] == [["PATIENT_UNKNOWN"]] * 2
 
 
+def test_what_was_mended_or_odd_is_a_remark_each_once(chest) -> None:
+    warnings = (
+        "REPAIRED: slices at uneven steps were interpolated to even ones.",
+        "NUMBERS_WITH_GAPS: 3 instance numbers are not there.",
+        "7 slices call a value padding that tissue has as well.",
+    )
+    _, remarks = prepared(replace(chest().volume, repairs=("uneven-steps",), warnings=warnings))
+    assert codes(remarks) == ["REPAIRED_UNEVEN_STEPS", "NUMBERS_WITH_GAPS", "READ_WITH_WARNING"]
+    assert remarks[0].sentence == "resampled along the true positions to mend uneven-steps, as the site asked for."
+    assert [remark.sentence for remark in remarks[1:]] == [warnings[1].partition(": ")[2], warnings[2]]
+
+
 def test_nodules_keep_their_millimetres_and_those_off_the_grid_are_rows(chest) -> None:
     phantom = chest()
     inside = Nodule(phantom.ball_mm, 16.0, readers=4)

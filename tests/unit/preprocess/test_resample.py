@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fedlung.ct.geometry import Geometry
-from fedlung.preprocess.resample import axis_weights, cube_target, isotropic_target, resample
+from fedlung.preprocess.kernels import axis_weights
+from fedlung.preprocess.resample import Allocate, cube_target, isotropic_target, resample
 
 CPU = torch.device("cpu")
 LINE = Geometry((1, 1, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
@@ -93,6 +94,67 @@ def test_rotated_grids_are_refused() -> None:
 def test_an_array_that_is_not_its_geometrys_is_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(2, 2, 2\)"):
         resample(torch.zeros(2, 2, 2), LINE, LINE, interpolation="linear", antialias=False, device=CPU)
+
+
+def frugal(num_bytes: int) -> Allocate:
+    """Memory for tensors of at most so many bytes."""
+
+    def allocate(shape: tuple[int, ...], *, device: torch.device) -> torch.Tensor:
+        if 4 * np.prod(shape) > num_bytes:
+            raise torch.OutOfMemoryError(f"refused {shape}")
+        return torch.empty(shape, device=device)
+
+    return allocate
+
+
+@pytest.mark.parametrize(("shape", "spacing_z_mm"), [((70, 40, 44), 2.5), ((300, 40, 44), 0.4)])
+@pytest.mark.parametrize("share", [0.6, 0.3])
+def test_where_memory_is_short_the_slabs_give_the_same_bits_and_the_log_says_so(
+    shape, spacing_z_mm, share, caplog
+) -> None:
+    """The plane goes first, then z does."""
+    source = Geometry(shape, (spacing_z_mm, 0.8, 0.8), (0.0, 0.0, 0.0))
+    voxels = torch.from_numpy(np.random.default_rng(0).integers(-1024, 3071, shape, dtype=np.int16))
+    target = isotropic_target(source, 0.75)
+    settings = {"interpolation": "catmull-rom", "antialias": True, "device": CPU}
+    whole = resample(voxels, source, target, **settings)
+    assert caplog.text == ""
+    memory = frugal(int(share * 4 * np.prod(target.shape_DHW)))
+    assert torch.equal(resample(voxels, source, target, **settings, allocate=memory), whole)
+    assert "out of memory on cpu: resampling anew in 2 slabs on cpu" in caplog.text
+
+
+def test_without_any_memory_the_error_is_torchs_own() -> None:
+    source = Geometry((9, 33, 35), (2.0, 0.7, 0.7), (0.0, 0.0, 0.0))
+    with pytest.raises(torch.OutOfMemoryError):
+        resample(
+            torch.zeros(source.shape_DHW),
+            source,
+            isotropic_target(source, 0.5),
+            interpolation="linear",
+            antialias=False,
+            device=CPU,
+            allocate=frugal(0),
+        )
+
+
+@pytest.mark.gpu
+def test_a_gpu_whose_memory_is_short_gives_the_same_bits_in_slabs(caplog) -> None:
+    source = Geometry((120, 400, 400), (2.5, 0.7, 0.7), (0.0, 0.0, 0.0))
+    voxels = torch.from_numpy(np.random.default_rng(0).integers(-1024, 3071, source.shape_DHW, dtype=np.int16))
+    target = isotropic_target(source, 1.0)
+    settings = {"interpolation": "catmull-rom", "antialias": True, "device": torch.device("cuda")}
+    whole = resample(voxels, source, target, **settings).cpu()
+    torch.cuda.empty_cache()
+    num_bytes = torch.cuda.memory_reserved() + 4 * int(np.prod(target.shape_DHW))  # for the result, not for a pass
+    torch.cuda.set_per_process_memory_fraction(num_bytes / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        slabs = resample(voxels, source, target, **settings)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "slabs on cuda" in caplog.text
+    assert "on cpu" not in caplog.text
+    assert torch.equal(slabs.cpu(), whole)
 
 
 @pytest.mark.gpu

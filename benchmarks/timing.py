@@ -1,0 +1,142 @@
+"""Ways to do one thing, timed in turn in one process, as a table of medians and of ratios to one of them.
+
+Each round runs every way once, each round in another order, so that whatever else the machine does falls on all of
+them. A ratio is taken within a round; what is printed is the median of these, with the middle half of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+PEERS = ("SimpleITK", "monai", "torchio", "itk", "batchgeneratorsv2", "pydicom", "scipy", "numpy", "torch")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to do the job.
+
+    needs   modules that it cannot do without; where one is not installed, its row says so
+    before  done before each run, and not timed
+    """
+
+    name: str
+    run: Callable[[], object]
+    needs: tuple[str, ...] = ()
+    before: Callable[[], object] = field(default=lambda: None)
+
+    @property
+    def missing(self) -> list[str]:
+        """Modules that are not installed."""
+        return [name for name in self.needs if importlib.util.find_spec(name) is None]
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options of every benchmark."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--rounds", type=int, default=9, help="how often each way is run")
+    made.add_argument("--threads", type=int, default=2, help="of every library that takes a number")
+    made.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
+    made.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with lidc-idri/, for real CT")
+    return made
+
+
+def begin(options: argparse.Namespace) -> None:
+    """Set the number of threads, and print the machine and the versions."""
+    torch.set_num_threads(options.threads)
+    if importlib.util.find_spec("SimpleITK"):
+        import SimpleITK
+
+        SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(options.threads)
+    found = [f"{name} {importlib.metadata.version(name)}" for name in PEERS if importlib.util.find_spec(name)]
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, Python {platform.python_version()}")
+    print(", ".join(found))
+
+
+def race(
+    title: str, ways: Sequence[Way], *, base: str, rounds: int, target: float | None = None
+) -> dict[str, tuple[float, float]]:
+    """Time the ways, print their table and give the ratio of each to the base: (wall, cpu), medians.
+
+    ``target`` is what the first way should stay below. The result is empty where the base itself is not installed.
+    """
+    print(f"\n{title}")
+    there = [way for way in ways if not way.missing]
+    for way in ways:
+        if way.missing:
+            print(f"  {way.name}: not installed ({', '.join(way.missing)}); pip install 'fedlung[bench]' brings it")
+    seconds = _seconds(there, rounds)
+    if base not in seconds:
+        return {}
+    ratios = {}
+    print(f"  {'':44} {'wall ms':>9} {'cpu ms':>9} {'wall ratio':>11} {'middle half':>13} {'cpu ratio':>10}")
+    for name, taken in seconds.items():
+        walls, cpus = ([one[axis] / other[axis] for one, other in zip(taken, seconds[base])] for axis in (0, 1))
+        low, middle, high = _quartiles(walls)
+        wall_ms, cpu_ms = (1e3 * statistics.median(one[axis] for one in taken) for axis in (0, 1))
+        ratios[name] = middle, statistics.median(cpus)
+        print(
+            f"  {name:44} {wall_ms:9.1f} {cpu_ms:9.1f} {middle:11.3f} {f'{low:.3f}-{high:.3f}':>13} {ratios[name][1]:10.3f}"
+        )
+    if target is not None:
+        print(f"  target: at most {target:g} of {base}")
+    return ratios
+
+
+def cpu_seconds() -> float:
+    """Of this process, its threads, and its children, those that still run included (on Linux)."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system + _living_children_seconds()
+
+
+def per_second(ratio_of: Callable[[], object], num: int) -> float:
+    """How many things a second: ``num`` of them are done at a call."""
+    started = time.perf_counter()
+    ratio_of()
+    return num / (time.perf_counter() - started)
+
+
+def _seconds(ways: Sequence[Way], rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """(wall, cpu) of every run by the way's name, after one run of each that does not count."""
+    taken: dict[str, list[tuple[float, float]]] = {way.name: [] for way in ways}
+    for number in range(rounds + 1):
+        turn = number % len(ways)
+        for way in (*ways[turn:], *ways[:turn]):
+            way.before()
+            gc.collect()
+            cpu, wall = cpu_seconds(), time.perf_counter()
+            way.run()
+            if number:
+                taken[way.name].append((time.perf_counter() - wall, max(cpu_seconds() - cpu, 1e-9)))
+    return taken
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    if len(values) < 2:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def _living_children_seconds() -> float:
+    """User and system time of all living descendants, from /proc; 0 where there is none."""
+    total, waiting = 0.0, [os.getpid()]
+    while waiting:
+        parent = waiting.pop()
+        for tasks in Path(f"/proc/{parent}/task").glob("*/children"):
+            for child in tasks.read_text().split():
+                stat = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+                total += (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+                waiting.append(int(child))
+    return total

@@ -1,0 +1,285 @@
+"""Whether the pixels themselves can be trusted: checks on the stored values while a series is read.
+
+Each slice leaves a coarse sample behind (about 128 x 8 pixels) and what its own check found; the series is then
+judged on all samples together.
+
+Shapes: N slices, S samples of a slice, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from fedlung.ct.audit.findings import Finding
+from fedlung.ct.audit.geometry import is_aside
+from fedlung.ct.audit.matrix import wrong_matrix
+from fedlung.ct.audit.signs import contradicted_bits, contradicted_sign, padding_range
+from fedlung.ct.audit.slices import Slices
+from fedlung.ct.audit.smoothness import first_flipped, is_noisy, is_out_of_line, other_order
+from fedlung.ct.audit.torn import TornTail, has_block, is_torn, torn_tail
+from fedlung.ct.geometry import Float64Array
+from fedlung.ct.headers import Header
+
+SAMPLES = (128, 8)
+AIR_HU = -1024.0
+COPY_AGAIN = "Copy or export the series again."
+WRONG_NUMBERS = "Export again: the rescale or the pixels' sign is wrong."
+# Scanners' scale ends at 3071 HU in 12 bits; metal beyond it never fills so much of a scan.
+NO_LUNG_HU = -200.0
+TOP_HU, MAX_SHARE_ABOVE = 3071.0, 0.1
+# Below air only what lies outside the field of view, which is one or two constants.
+BOTTOM_HU, MAX_SHARE_BELOW = -1200.0, 0.05
+# One slice whose mean jumps and falls back: no part of a body does.
+JUMP_HU, BACK_HU = 300.0, 100.0
+BACKGROUND_SHARE = 0.75
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """What is remembered of a slice."""
+
+    stored_S: npt.NDArray
+    tail: TornTail | None
+
+
+class ContentAudit:
+    """``check_slice`` for every slice in any order and from any thread, then ``check_volume`` once.
+
+    headers  ascending along the normal, as the volume's slices are
+    """
+
+    def __init__(self, headers: Sequence[Header]) -> None:
+        self.headers = tuple(headers)
+        self._index = {(header.path, header.frame): index for index, header in enumerate(self.headers)}
+        self._sampled: dict[int, _Sampled] = {}
+
+    def check_slice(self, stored_HW: npt.NDArray, header: Header) -> None:
+        """Remember a slice by its stored values (before bits are masked, or after). Raises SeriesError."""
+        index = self._index[header.path, header.frame]
+        # Sign, bits and matrix are declared for all slices alike: eight of them show whether they are right.
+        if index % max(1, len(self.headers) // 8) == 0 or header.signed != self.headers[0].signed:
+            for check in DECLARATION_CHECKS:
+                _raise(check(stored_HW, header))
+        rows, columns = sample_grid(stored_HW.shape)
+        # A copy: the reader uses the array for the next slice.
+        self._sampled[index] = _Sampled(stored_HW[rows, columns].flatten(), torn_tail(stored_HW))
+
+    def check_volume(self, voxels_DHW: npt.NDArray) -> None:
+        """Judge the series by what was remembered and, where that is suspicious, by its HU. Raises SeriesError."""
+        samples = Samples(self.headers, tuple(self._sampled[index] for index in range(len(self.headers))), voxels_DHW)
+        for check in VOLUME_CHECKS:
+            _raise(check(samples))
+
+
+def sample_grid(shape_HW: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns that are sampled: many rows, since damage in a file runs along them."""
+    steps = [max(1, length // number) for length, number in zip(shape_HW, SAMPLES, strict=True)]
+    return slice(steps[0] // 2, None, steps[0]), slice(steps[1] // 2, None, steps[1])
+
+
+def _raise(finding: Finding | None) -> None:
+    if finding is not None:
+        raise finding.error
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All that was remembered of a series, with the volume that was read."""
+
+    headers: tuple[Header, ...]
+    sampled: tuple[_Sampled, ...]
+    voxels_DHW: npt.NDArray
+
+    @cached_property
+    def stored_NS(self) -> npt.NDArray:
+        """(N, S) stored values, as they came."""
+        return np.stack([sampled.stored_S for sampled in self.sampled])
+
+    @cached_property
+    def hu_NS(self) -> npt.NDArray[np.float32]:
+        """(N, S) HU of the samples; padding and all below air is air."""
+        return np.fmax(self.rescaled_NS, np.float32(AIR_HU))
+
+    @cached_property
+    def rescaled_NS(self) -> npt.NDArray[np.float32]:
+        """(N, S) slope * stored + intercept; bits above BitsStored are taken off, and padding is NaN."""
+        facts = [(h.bits_stored, h.signed, h.slope, h.intercept) for h in self.headers]
+        bits_N1, signed_N1, slope_N1, intercept_N1 = (np.array(fact)[:, None] for fact in zip(*facts, strict=True))
+        value_NS = self.stored_NS.astype(np.int32) & ((1 << bits_N1) - 1).astype(np.int32)
+        top_N1 = np.where(signed_N1, 1 << (bits_N1 - 1), 0).astype(np.int32)
+        value_NS = (value_NS ^ top_N1) - top_N1
+        hu_NS: npt.NDArray[np.float32] = (value_NS * slope_N1 + intercept_N1).astype(np.float32)
+        ranges = [padding_range(header) or (1, 0) for header in self.headers]
+        low_N1, high_N1 = (np.array(end, dtype=np.int32)[:, None] for end in zip(*ranges, strict=True))
+        # Padding may need the bits above BitsStored, which were taken off: LIDC has -2000 as 63536.
+        for found_NS in (self.stored_NS, value_NS):
+            hu_NS[(found_NS >= low_N1) & (found_NS <= high_N1)] = np.nan
+        return hu_NS
+
+    @property
+    def grid_hw(self) -> tuple[range, range]:
+        """Rows and columns of a slice that the samples are from."""
+        shape_HW = self.voxels_DHW.shape[1:]
+        rows, columns = (range(n)[part] for n, part in zip(shape_HW, sample_grid(shape_HW), strict=True))
+        return rows, columns
+
+    @cached_property
+    def is_aside(self) -> bool:
+        """Whether slices will be shifted into place: until then they do not follow one another pixel by pixel."""
+        return is_aside(Slices(self.headers))
+
+    @cached_property
+    def mean_N(self) -> Float64Array:
+        """(N,) mean HU of each slice's samples."""
+        return np.asarray(self.hu_NS.mean(axis=1), dtype=np.float64)
+
+    @cached_property
+    def is_constant_N(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether a slice has one value only."""
+        constant_N = (self.stored_NS == self.stored_NS[:, :1]).all(axis=1)
+        for index in np.flatnonzero(constant_N):
+            constant_N[index] = np.ptp(self.voxels_DHW[index]) == 0
+        return constant_N
+
+
+def _empty(samples: Samples) -> Finding | None:
+    """Slices of one value among others. Where all are, they may be a function of the position alone."""
+    constant_N = samples.is_constant_N
+    if constant_N.all() and len(np.unique(samples.mean_N)) > 1:
+        return None
+    num_empty = sum(not _is_background(samples, index) for index in np.flatnonzero(constant_N).tolist())
+    if num_empty:
+        sentence = f"{num_empty} of {len(constant_N)} slices have one value throughout."
+        return Finding("EMPTY_SLICE", sentence, COPY_AGAIN)
+    return None
+
+
+def _is_background(samples: Samples, index: int) -> bool:
+    """Whether the nearest slices that are not constant are mostly of this slice's value: a phantom without noise."""
+    other_N = np.flatnonzero(~samples.is_constant_N)
+    nearest = [*other_N[other_N < index][-1:], *other_N[other_N > index][:1]]
+    same = [float((samples.hu_NS[other] == samples.hu_NS[index, 0]).mean()) for other in nearest]
+    return bool(same) and min(same) >= BACKGROUND_SHARE
+
+
+def _torn(samples: Samples) -> Finding | None:
+    tails = [sampled.tail for sampled in samples.sampled]
+    width = samples.voxels_DHW.shape[2]
+    num_torn = sum(is_torn(tails, index, width, header) for index, header in enumerate(samples.headers))
+    if num_torn:
+        sentence = f"{num_torn} of {len(tails)} slices are 0 from somewhere to their end."
+        return Finding("TRAILING_ZERO_ROWS", sentence, COPY_AGAIN)
+    return None
+
+
+def _stuck(samples: Samples) -> Finding | None:
+    """Rows of one value inside a slice, at a height where both neighbours have none."""
+    rows, columns = samples.grid_hw
+    blocks_N = has_block(samples.stored_NS.reshape(len(samples.headers), len(rows), len(columns)))
+    for index in range(1, len(blocks_N) - 1):
+        if blocks_N[index] and not blocks_N[index - 1] and not blocks_N[index + 1]:
+            sentence = "a slice has several rows of one value in its middle, and its neighbours have none."
+            return Finding("STUCK_PIXELS", sentence, COPY_AGAIN)
+    return None
+
+
+def _beyond_hounsfield(samples: Samples) -> Finding | None:
+    return beyond_hounsfield(samples.rescaled_NS)
+
+
+def beyond_hounsfield(hu_NS: npt.NDArray) -> Finding | None:
+    """Whole regions above any tissue, or below air with more than the few values that fill what was not measured."""
+    share_above, below = float((hu_NS > TOP_HU).mean()), hu_NS[hu_NS < BOTTOM_HU]
+    _, count = np.unique(below, return_counts=True)
+    share_below = (len(below) - np.sort(count)[-2:].sum()) / hu_NS.size
+    if share_above <= MAX_SHARE_ABOVE and share_below <= MAX_SHARE_BELOW:
+        return None
+    sentence = f"{share_above:.0%} of the pixels are above {TOP_HU:.0f} HU, {share_below:.0%} below {BOTTOM_HU:.0f} HU."
+    return Finding("IMPLAUSIBLE_HU", sentence, WRONG_NUMBERS)
+
+
+def _no_air_possible(samples: Samples) -> Finding | None:
+    """Unsigned numbers whose one intercept lets none of them be lung or air. A rescale of each slice may well do so."""
+    lowest_hu = {header.intercept for header in samples.headers}
+    if any(header.signed for header in samples.headers) or len(lowest_hu) > 1 or min(lowest_hu) <= NO_LUNG_HU:
+        return None
+    sentence = f"unsigned numbers with intercept {min(lowest_hu):g} hold nothing below it, but air is -1000 HU."
+    return Finding("IMPLAUSIBLE_HU", sentence, WRONG_NUMBERS)
+
+
+def _wrong_rescale(samples: Samples) -> Finding | None:
+    """Where a rescale changes from slice to slice, stored values may jump and HU go on, never the other way round."""
+    rescale_N2 = np.array([(header.slope, header.intercept) for header in samples.headers])
+    changes = np.flatnonzero((np.diff(rescale_N2, axis=0) != 0).any(axis=1))
+    hu_jump, stored_jump = (np.abs(np.diff(values.mean(axis=1))) for values in (samples.hu_NS, samples.stored_NS))
+    wrong = [i for i in changes if hu_jump[i] > JUMP_HU and stored_jump[i] * rescale_N2[i, 0] < hu_jump[i] / 4]
+    if wrong:
+        sentence = f"HU jump by {hu_jump[wrong[0]]:.0f} where the rescale changes, and the stored values do not."
+        return Finding("RESCALE_CONTRADICTED", sentence, WRONG_NUMBERS)
+    return None
+
+
+def _jump(samples: Samples) -> Finding | None:
+    up_N, down_N = np.diff(samples.mean_N)[:-1], -np.diff(samples.mean_N)[1:]
+    jumps = (np.minimum(np.abs(up_N), np.abs(down_N)) > JUMP_HU) & (np.abs(up_N - down_N) < BACK_HU)
+    if jumps.any():
+        sentence = f"{int(jumps.sum())} slices differ from both neighbours by more than {JUMP_HU:.0f} HU on average."
+        return Finding("INTENSITY_JUMP", sentence, WRONG_NUMBERS)
+    return None
+
+
+def _copied(samples: Samples) -> Finding | None:
+    """The same pixels at two places. Noise never repeats itself; a smooth phantom may, where it is symmetrical."""
+    first_of: dict[bytes, int] = {}
+    copies = []
+    for index in np.flatnonzero(~samples.is_constant_N).tolist():
+        other = first_of.setdefault(samples.stored_NS[index].tobytes(), index)
+        if other != index and np.array_equal(samples.voxels_DHW[other], samples.voxels_DHW[index]):
+            copies.append((other, index))
+    few = len(copies) <= max(1, len(samples.headers) // 8)
+    for pair in copies:
+        if is_noisy(samples.voxels_DHW[pair[1]]) or (few and any(is_out_of_line(samples.hu_NS, i) for i in pair)):
+            sentence = f"{len(copies)} slices have the very pixels of another slice."
+            return Finding("DUPLICATE_PIXELS", sentence, "Export again: a slice was overwritten by another.")
+    return None
+
+
+def _flipped(samples: Samples) -> Finding | None:
+    rows, columns = samples.grid_hw
+    index = None if samples.is_aside else first_flipped(samples.hu_NS, (len(rows), len(columns)))
+    if index is None:
+        return None
+    sentence = "a slice follows the one before it clearly better when its image is mirrored or turned."
+    return Finding("FLIPPED_SLICE", sentence, "Export again: rows or columns run the other way.")
+
+
+def _out_of_order(samples: Samples) -> Finding | None:
+    found = None if samples.is_aside else other_order(samples.hu_NS)
+    if found is None:
+        return None
+    return Finding("SLICES_OUT_OF_ORDER", found, "Export again, and compare the slices' order with the archive's.")
+
+
+DECLARATION_CHECKS: tuple[Callable[[npt.NDArray, Header], Finding | None], ...] = (
+    wrong_matrix,
+    contradicted_bits,
+    contradicted_sign,
+)
+# ORDER: damage to single slices first, since it makes the others' order look wrong.
+VOLUME_CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
+    _empty,
+    _torn,
+    _stuck,
+    _beyond_hounsfield,
+    _no_air_possible,
+    _wrong_rescale,
+    _jump,
+    _copied,
+    _out_of_order,
+    _flipped,
+)

@@ -1,0 +1,95 @@
+"""Whether stored values have the sign that the header declares.
+
+A signed value read as unsigned, or the other way round, is wrong by 2^BitsStored in part of the image: where tissue
+passes that edge, neighbouring pixels jump by the whole range. Values that never pass it are the same both ways, or are
+all shifted, which the limits of HU tell.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fedlung.ct.audit.findings import Finding
+from fedlung.ct.headers import Header
+
+ROWS = 24
+# The other sign must make neighbouring pixels this much more alike; metal beside air jumps too, but seldom.
+CLEARLY = 0.5
+
+
+def contradicted_sign(stored_HW: npt.NDArray, header: Header) -> Finding | None:
+    """Whether the values are clearly of the other sign than declared.
+
+    stored_HW  stored values (H, W), with or without the bits above BitsStored
+    """
+    stored_RW = stored_HW[:: max(1, stored_HW.shape[0] // ROWS)]
+    rows_RW, is_image_RW = stored_RW.astype(np.int32), ~is_padding(stored_RW, header)
+    is_high_RW = (rows_RW & 1 << (header.bits_stored - 1)) != 0
+    if not (is_high_RW & is_image_RW).any() or (is_high_RW | ~is_image_RW).all():
+        return None
+    pairs_RW = is_image_RW[:, 1:] & is_image_RW[:, :-1]
+    declared, other = (_jumps(rows_RW, header.bits_stored, signed=s)[pairs_RW].sum() for s in _signs(header))
+    if other < CLEARLY * declared or (not header.signed and _is_extension(rows_RW, header)):
+        said, found = ("signed", "unsigned") if header.signed else ("unsigned", "signed")
+        sentence = f"the pixels are declared to be {said} and are {found}."
+        return Finding("WRONG_SIGN", sentence, "Export again: PixelRepresentation is wrong.")
+    return None
+
+
+def contradicted_bits(stored_HW: npt.NDArray, header: Header) -> Finding | None:
+    """Whether the values clearly go on in the bits above BitsStored.
+
+    Those bits may hold anything, such as an overlay; but where values were cut, neighbouring pixels jump.
+    """
+    unused = header.bits_allocated - header.bits_stored
+    if not unused:
+        return None
+    rows_RW = stored_HW[:: max(1, stored_HW.shape[0] // ROWS)].astype(np.int32)
+    high_RW = (rows_RW >> header.bits_stored) & ((1 << unused) - 1)
+    # A sign that fills the bits above is told by the check of signs.
+    if np.ptp(high_RW) == 0 or _is_extension(rows_RW, header):
+        return None
+    cut, whole = (_jumps(rows_RW, b, signed=header.signed).sum() for b in (header.bits_stored, header.bits_allocated))
+    if whole < CLEARLY * cut:
+        sentence = f"the values need more than the {header.bits_stored} bits that are said to be stored."
+        return Finding("UNSUPPORTED_BITS", sentence, "Export again: BitsStored is wrong.")
+    return None
+
+
+def padding_range(header: Header) -> tuple[int, int] | None:
+    """The lowest and the highest stored value that is declared to be padding (PS3.3 C.7.5.1.1.2)."""
+    if header.padding is None:
+        return None
+    limit = header.padding if header.padding_limit is None else header.padding_limit
+    return min(header.padding, limit), max(header.padding, limit)
+
+
+def is_padding(stored: npt.NDArray, header: Header) -> npt.NDArray[np.bool_]:
+    """Where stored values are declared to be padding."""
+    low, high = padding_range(header) or (1, 0)
+    found: npt.NDArray[np.bool_] = (stored >= low) & (stored <= high)
+    return found
+
+
+def _signs(header: Header) -> tuple[bool, bool]:
+    """The declared sign and the other one."""
+    return header.signed, not header.signed
+
+
+def _jumps(rows_RW: npt.NDArray[np.int32], bits: int, *, signed: bool) -> npt.NDArray[np.int64]:
+    """(R, W - 1) how much neighbouring pixels differ."""
+    value_RW = rows_RW & ((1 << bits) - 1)
+    if signed:
+        value_RW = value_RW - ((value_RW >> (bits - 1)) << bits)
+    return np.abs(np.diff(value_RW.astype(np.int64), axis=1))
+
+
+def _is_extension(rows_RW: npt.NDArray[np.int32], header: Header) -> bool:
+    """Whether the bits above BitsStored repeat the highest stored bit, as those of signed numbers do."""
+    num_unused = header.bits_allocated - header.bits_stored
+    if not num_unused:
+        return False
+    is_high_RW = (rows_RW & 1 << (header.bits_stored - 1)) != 0
+    unused_RW = (rows_RW >> header.bits_stored) & ((1 << num_unused) - 1)
+    return bool((unused_RW == np.where(is_high_RW, (1 << num_unused) - 1, 0)).all())

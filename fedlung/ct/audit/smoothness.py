@@ -1,0 +1,155 @@
+"""Whether slices follow one another: an exchange of two that makes the scan clearly smoother shows a wrong order.
+
+Distances are root mean squares between samples of slices. In a scan in its order they grow from the next slice to the
+one after it; in pure noise they are all alike, and no exchange gains anything that is sure.
+
+Shapes: N slices, S samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fedlung.ct.geometry import Float64Array
+
+MIN_SLICES = 5
+# Share of the steps around two slices that their exchange must save. In LIDC no exchange saves anything.
+CLEAR_GAIN = 0.08
+CLEAR_STRAIGHTENING = 0.2
+# Samples that gain less those that lose: few do where only a sphere or a vessel changes. In LIDC .16 or more.
+WINNING_SHARE = 0.15
+# Standard errors by which the gain must differ from 0 over the samples.
+SURE = 6.0
+# Two scans between one another: the slice after the next is nearer than the next.
+INTERLEAVED = 0.6
+# Slices of noise alternate by chance where there are few of them.
+MIN_ALTERNATING, ALTERNATING_SHARE, ALTERNATING_HU = 8, 0.85, 15.0
+FLIPPED = 0.5
+SMALLEST_STEP_HU = 1.0
+NOISE_HU = 2.0
+
+
+def other_order(hu_NS: npt.NDArray[np.float32]) -> str | None:
+    """A sentence, if slices are clearly in another order than they should be."""
+    if len(hu_NS) < MIN_SLICES:
+        return None
+    distance_NN = distances(hu_NS)
+    next_N, second_N = np.diagonal(distance_NN, 1), np.diagonal(distance_NN, 2)
+    if next_N.max() < SMALLEST_STEP_HU:
+        return None
+    if _is_interleaved(hu_NS, next_N, second_N) or _alternates(hu_NS):
+        return "every second slice follows the one before the last and not the last: two scans lie between one another."
+    first, second = _best_exchange(distance_NN)
+    if first == second or not _is_sure(hu_NS, first, second):
+        return None
+    return "slices follow one another clearly better when two of them change places."
+
+
+def distances(hu_NS: npt.NDArray[np.float32]) -> Float64Array:
+    """(N, N) root mean square differences in HU."""
+    centred_NS = hu_NS.astype(np.float64) - hu_NS.mean(axis=0)
+    gram_NN = centred_NS @ centred_NS.T / hu_NS.shape[1]
+    square_N = np.diagonal(gram_NN)
+    return np.sqrt(np.maximum(square_N[:, None] + square_N - 2 * gram_NN, 0))
+
+
+def _is_interleaved(hu_NS: npt.NDArray, next_N: Float64Array, second_N: Float64Array) -> bool:
+    return bool(len(hu_NS) >= 8 and np.median(second_N) < INTERLEAVED * np.median(next_N))
+
+
+def _alternates(hu_NS: npt.NDArray[np.float32]) -> bool:
+    """Whether every second slice is brighter than both its neighbours, and by about as much everywhere."""
+    if len(hu_NS) < MIN_ALTERNATING:
+        return False
+    bend_N = np.diff(hu_NS.mean(axis=1, dtype=np.float64), 2)
+    alternating = abs(float((bend_N * (-1.0) ** np.arange(len(bend_N))).mean()))
+    return alternating > max(ALTERNATING_SHARE * float(np.abs(bend_N).mean()), ALTERNATING_HU)
+
+
+def first_flipped(hu_NS: npt.NDArray[np.float32], shape_hw: tuple[int, int]) -> int | None:
+    """The first slice that is clearly more like the one before it when it is mirrored or turned, if there is one.
+
+    shape_hw  of the samples of a slice
+    """
+    step_N = np.abs(np.diff(hu_NS, axis=0)).mean(axis=1)
+    limit = max(1.5 * float(np.median(step_N)), SMALLEST_STEP_HU)
+    for index in np.flatnonzero(step_N > limit).tolist():
+        before_hw, after_hw = (hu_NS[i].reshape(shape_hw) for i in (index, index + 1))
+        turned = (after_hw[::-1], after_hw[:, ::-1], after_hw[::-1, ::-1])
+        if min(float(np.abs(before_hw - other_hw).mean()) for other_hw in turned) < FLIPPED * step_N[index]:
+            return int(index) + 1
+    return None
+
+
+def _best_exchange(distance_NN: Float64Array) -> tuple[int, int]:
+    """The two slices whose exchange saves most, as a share of the steps around them; the same twice if none does.
+
+    The steps at the two ends count twice: else a slice that is unlike all others would always fit best at an end.
+    """
+    index_N = np.arange(len(distance_NN))
+    before_N = np.abs(index_N - 1)
+    after_N = len(index_N) - 1 - before_N[::-1]
+    around_NN = distance_NN[before_N] + distance_NN[after_N]
+    own_N = np.diagonal(around_NN)
+    saved_NN = own_N[:, None] + own_N - around_NN - around_NN.T
+    # Neighbours keep the step between them, which these sums take for a step of a slice to itself.
+    saved_NN[index_N[:-1], index_N[1:]] = saved_NN[index_N[1:], index_N[:-1]] = _saved_by_neighbours(distance_NN)
+    share_NN = saved_NN / np.maximum(own_N[:, None] + own_N, 2 * SMALLEST_STEP_HU)
+    first, second = np.unravel_index(share_NN.argmax(), share_NN.shape)
+    return (int(first), int(second)) if share_NN[first, second] > CLEAR_GAIN else (0, 0)
+
+
+def _saved_by_neighbours(distance_NN: Float64Array) -> Float64Array:
+    """(N - 1,) what the exchange of each slice with the next one saves; at an end, on the inner side alone."""
+    next_N, second_N = np.diagonal(distance_NN, 1), np.diagonal(distance_NN, 2)
+    saved_N = np.zeros(len(next_N))
+    saved_N[1:] += next_N[:-1] - second_N
+    saved_N[:-1] += next_N[1:] - second_N
+    return saved_N
+
+
+def _is_sure(hu_NS: npt.NDArray[np.float32], first: int, second: int) -> bool:
+    """Whether the exchange makes steps smaller and bends straighter over the samples, by more than chance.
+
+    Steps alone would not do: in a body that is the same above and below, slices of one half fit into the other.
+    """
+    order_N = np.arange(len(hu_NS))
+    order_N[[first, second]] = order_N[[second, first]]
+    for differences, clear_gain in ((1, CLEAR_GAIN), (2, CLEAR_STRAIGHTENING)):
+        near = np.unique(np.add.outer([first, second], np.arange(-differences, 1)))
+        near = near[(near >= 0) & (near < len(hu_NS) - differences)]
+        now_S, then_S = (_roughness(hu_NS, order, near, differences) for order in (np.arange(len(hu_NS)), order_N))
+        gain_S = now_S - then_S
+        error = gain_S.std() / np.sqrt(len(gain_S))
+        if differences == 1 and np.sign(gain_S).mean() < WINNING_SHARE:
+            return False
+        if gain_S.mean() < max(SURE * error, SMALLEST_STEP_HU, clear_gain * now_S.mean()):
+            return False
+    return True
+
+
+def _roughness(
+    hu_NS: npt.NDArray[np.float32], order_N: npt.NDArray, near: npt.NDArray, differences: int
+) -> Float64Array:
+    """(S,) sum of absolute first or second differences that start at the slices ``near``."""
+    taken = hu_NS[order_N[near[:, None] + np.arange(differences + 1)]].astype(np.float64)
+    return np.abs(np.diff(taken, differences, axis=1)).sum(axis=(0, 1))
+
+
+def is_noisy(hu_HW: npt.NDArray) -> bool:
+    """Whether a slice has noise, as every measured one does: bends along its rows that do not follow one another."""
+    bend_RW = np.diff(hu_HW[:: max(1, len(hu_HW) // 32)].astype(np.float64), 2, axis=1)
+    # A quarter of the pixels, for edges bend as well and air may have been cut off in the rest.
+    if bend_RW.shape[1] < 2 or np.quantile(np.abs(bend_RW), 0.75) < NOISE_HU:
+        return False
+    return float((bend_RW[:, 1:] * bend_RW[:, :-1]).mean()) < 0.7 * float((bend_RW**2).mean())
+
+
+def is_out_of_line(hu_NS: npt.NDArray[np.float32], index: int) -> bool:
+    """Whether a slice as a whole is farther from the middle of its neighbours than nearly all others from theirs."""
+    off_N = np.median(np.abs(hu_NS[1:-1] - (hu_NS[:-2] + hu_NS[2:]) / 2), axis=1)
+    if not 1 <= index <= len(off_N):
+        return False
+    others_N = np.delete(off_N, np.clip([index - 2, index - 1, index], 0, len(off_N) - 1))
+    return bool(len(others_N) >= 2 and off_N[index - 1] > 3 * np.median(others_N) + SMALLEST_STEP_HU)
