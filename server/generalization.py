@@ -11,22 +11,14 @@ from typing import Any
 from fedlung.config import RunConfig
 from fedlung.errors import RunError
 from fedlung.evaluation.claims import plain_words
-from fedlung.evaluation.judgement import (
-    Estimate,
-    Gap,
-    Judgement,
-    MeanRow,
-    PooledRow,
-    Role,
-    Selection,
-    SiteRow,
-    WorstSite,
-)
+from fedlung.evaluation.estimates import Estimate
+from fedlung.evaluation.judgement import Gap, Judgement, MeanRow, PooledRow, Role, Selection, SiteRow, WorstSite
+from fedlung.evaluation.measured import Measured
 from fedlung.evaluation.scores import MODEL, Measure, ScoresByName, no_scores
 from fedlung.evaluation.statistics import add_statistics
 from fedlung.protocol import EvaluateReply, SiteLedger
 from server.evidence import Evidence, provenance, run_history
-from server.selection import freeze_threshold
+from server.selection import freeze
 
 TASK_DEFINITIONS = {
     "nodule": "a patch around a nodule of at least {readers} readers against background patches inside the lung",
@@ -57,10 +49,11 @@ def judge(config: RunConfig, evidence: Evidence, selection: Selection) -> Judgem
             "nothing to judge: no site answered the final evaluation, or the selected round is unknown. See in the "
             "sites' errors.log why, and run again."
         )
-    edge, threshold = freeze_threshold(selected[0].validation, config.evaluate.threshold)
-    measure = Measure(edge=edge, confidence=config.evaluate.confidence)
+    frozen, record = freeze(selected[0].validation, config.evaluate.threshold)
+    measure = Measure(frozen=frozen, confidence=config.evaluate.confidence)
     judgement = Judgement(
         **_site_results(config, evidence, measure),
+        **record,
         **run_history(evidence),
         synthetic=any(ledger.synthetic for ledger in evidence.ledgers.values()),
         task=config.task.name,
@@ -68,7 +61,6 @@ def judge(config: RunConfig, evidence: Evidence, selection: Selection) -> Judgem
         held_out=config.federation.held_out_names,
         confidence=config.evaluate.confidence,
         num_replicates=config.evaluate.replicates,
-        threshold=threshold,
         selection=selection,
         provenance=provenance(config, evidence),
     )
@@ -78,10 +70,10 @@ def judge(config: RunConfig, evidence: Evidence, selection: Selection) -> Judgem
 def _site_results(config: RunConfig, evidence: Evidence, measure: Measure) -> dict[str, Any]:
     """Rows of sites, pooled rows, the mean over sources, the worst site and the gap."""
     held_out = config.federation.held_out_names
-    models = {site: reply.scores[MODEL] for site, reply in evidence.tests.items()}
-    sources = {site: statistics for site, statistics in models.items() if site not in held_out}
-    apart = {site: statistics for site, statistics in models.items() if site in held_out}
-    rows = tuple(_site_row(site, held_out, evidence, measure) for site in _expected(config, evidence))
+    models = {site: measure.take(reply.scores[MODEL]) for site, reply in evidence.tests.items()}
+    sources = {site: measured for site, measured in models.items() if site not in held_out}
+    apart = {site: measured for site, measured in models.items() if site in held_out}
+    rows = tuple(_site_row(site, models.get(site), evidence, measure, held_out) for site in _expected(config, evidence))
     missing = {site: _why_without_scores(site, evidence) for site in held_out if site not in apart}
     return {
         "sites": rows,
@@ -103,10 +95,15 @@ def _expected(config: RunConfig, evidence: Evidence) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*config.federation.site_names, *sorted({*evidence.cards, *evidence.tests})]))
 
 
-def _site_row(site: str, held_out: Sequence[str], evidence: Evidence, measure: Measure) -> SiteRow:
+def _site_row(
+    site: str, model: Measured | None, evidence: Evidence, measure: Measure, held_out: Sequence[str]
+) -> SiteRow:
     role: Role = "held-out" if site in held_out else "source"
-    reply, ledger = evidence.tests.get(site), evidence.ledgers.get(site)
-    scores = no_scores(_why_without_scores(site, evidence)) if reply is None else measure.scores(reply.scores)
+    ledger = evidence.ledgers.get(site)
+    if model is None:
+        scores = no_scores(_why_without_scores(site, evidence))
+    else:
+        scores = measure.scores(model, evidence.tests[site].scores)
     return SiteRow(name=site, role=role, synthetic=None if ledger is None else ledger.synthetic, **scores)
 
 
@@ -135,7 +132,7 @@ def _pooled(tests: Mapping[str, EvaluateReply], sites: Sequence[str], measure: M
         return PooledRow(sites=(), **no_scores("no site has answered"))
     shared = set.intersection(*(set(tests[site].scores) for site in sites))
     pooled: ScoresByName = {name: add_statistics([tests[site].scores[name] for site in sites]) for name in shared}
-    return PooledRow(sites=tuple(sites), **measure.scores(pooled))
+    return PooledRow(sites=tuple(sites), **measure.scores(measure.take(pooled[MODEL]), pooled))
 
 
 def _worst(rows: Sequence[SiteRow]) -> WorstSite:

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fedlung.errors import RunError
-from fedlung.evaluation.judgement import CurvePoint, Rule, Selection, Threshold
-from fedlung.evaluation.metrics import choose_threshold, probability_of
+from fedlung.evaluation.judgement import CurvePoint, OperatingPoints, Rule, Selection, Threshold
+from fedlung.evaluation.measured import Frozen
 from fedlung.evaluation.scores import MODEL
-from fedlung.evaluation.statistics import add_statistics
+from fedlung.evaluation.statistics import ScoreStatistics, add_statistics
+from fedlung.evaluation.thresholds import (
+    OPERATING_POINTS,
+    OPERATING_RULES,
+    choose_operating_point,
+    choose_threshold,
+    probability_of,
+)
 from fedlung.protocol import EvaluateReply
 from server.evidence import RoundReplies, curve_point
 
@@ -57,17 +65,38 @@ def select_round(rounds: Sequence[RoundReplies], rule: Rule) -> Selection:
     )
 
 
-def freeze_threshold(validation: Mapping[str, EvaluateReply], rule: str) -> tuple[int | None, Threshold]:
-    """The bin edge that maximises ``rule`` on the source sites' pooled validation patients, and its record."""
+def freeze(validation: Mapping[str, EvaluateReply], rule: str) -> tuple[Frozen, dict[str, Any]]:
+    """What every test example is judged with, from the source sites' pooled validation patients; and its record.
+
+    The thresholds by ``rule`` and at the two operating points, and the prevalence to which numbers that move with it
+    are carried over. The record: the fields ``threshold``, ``operating_points`` and ``reference_prevalence`` of a
+    ``Judgement``.
+    """
     pooled = add_statistics([reply.scores[MODEL] for _, reply in sorted(validation.items())])
-    edge = choose_threshold(pooled, rule)
-    return edge, Threshold(
+    chosen = choose_threshold(pooled, rule)
+    edges = {point: choose_operating_point(pooled, point) for point in OPERATING_POINTS}
+    points = {point: _threshold(edge, OPERATING_RULES[point], pooled) for point, edge in edges.items()}
+    prevalence = pooled.num_positive / pooled.num_examples if _has_both_classes(pooled) else None
+    return Frozen(chosen=chosen, **edges, prevalence=prevalence), {
+        "threshold": _threshold(chosen, rule, pooled),
+        "operating_points": OperatingPoints(**points),
+        "reference_prevalence": prevalence,
+    }
+
+
+def _threshold(edge: int | None, rule: str, pooled: ScoreStatistics) -> Threshold:
+    missing = "no threshold reaches it on validation" if _has_both_classes(pooled) else "validation has one class only"
+    return Threshold(
         probability=None if edge is None else probability_of(edge),
         rule=rule,
         frozen_on="the source sites' validation patients, pooled, with the selected round's weights",
         num_patients=pooled.num_patients,
-        reason="validation has one class only" if edge is None else None,
+        reason=missing if edge is None else None,
     )
+
+
+def _has_both_classes(statistics: ScoreStatistics) -> bool:
+    return bool(statistics.num_positive and statistics.num_negative)
 
 
 def _loss_or_infinity(point: CurvePoint) -> float:

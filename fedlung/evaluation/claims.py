@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-from fedlung.evaluation.judgement import Estimate, Judgement, SiteRow
+from fedlung.evaluation.estimates import Estimate
+from fedlung.evaluation.judgement import Judgement, SiteRow
+from fedlung.evaluation.power import detectable_difference, half_width
 
 FEW_PATIENTS = 20
 
@@ -15,6 +15,7 @@ def plain_words(judgement: Judgement) -> tuple[str, ...]:
         _about_data(judgement),
         *(_about_held_out(row, judgement.confidence) for row in judgement.sites if row.role == "held-out"),
         _about_gap(judgement),
+        *(_about_calibration(row) for row in judgement.sites if row.role == "held-out"),
         *(_about_size(row) for row in judgement.sites),
         _about_perfection(judgement),
         _about_few_patients(judgement),
@@ -23,16 +24,6 @@ def plain_words(judgement: Judgement) -> tuple[str, ...]:
         "prevalence and reading habits differ too.",
     ]
     return tuple(text for text in said if text)
-
-
-def half_width(auc: float, num_positive: int, num_negative: int, *, z: float = 1.96) -> float:
-    """Half the width of an AUC's 95 % interval for independent examples (Hanley and McNeil 1982, equations 1 and 2).
-
-    It is never 0 within (0, 1), however well the sample was separated; used at the AUC that one would plan for.
-    """
-    q1, q2 = auc / (2.0 - auc), 2.0 * auc**2 / (1.0 + auc)
-    variance = auc * (1.0 - auc) + (num_positive - 1) * (q1 - auc**2) + (num_negative - 1) * (q2 - auc**2)
-    return z * math.sqrt(variance / (num_positive * num_negative))
 
 
 def _about_data(judgement: Judgement) -> str:
@@ -54,11 +45,13 @@ def _about_held_out(row: SiteRow, confidence: float) -> str:
     told = f"{row.name} trained nowhere and was used to choose nothing. On its {patients} the AUC is {_says(row.auc)}"
     if row.auc.low is None or row.auc.high is None:
         return f"{told}, with no interval ({row.auc.reason}): nothing can be claimed from it."
-    planned = half_width(0.9, row.num_positive, row.num_negative)
+    examples = (row.num_positive, row.num_negative)
+    planned, detectable = half_width(0.9, *examples), detectable_difference(0.9, *examples)
     return (
         f"{told} ({confidence:.0%} interval). {row.num_positive} positive and {row.num_negative} negative examples let "
         f"an AUC near .9 be known to about ±{planned:.2f} at best (Hanley and McNeil, examples taken as independent); "
-        "a smaller difference cannot be claimed."
+        "a smaller difference cannot be claimed. Two models compared on these same examples (estimates correlated at "
+        f".8) would have to differ by {detectable:.3f} to be told apart with 80 % power."
     )
 
 
@@ -78,6 +71,18 @@ def _about_gap(judgement: Judgement) -> str:
         f"The gap in AUC (source mean minus held out) is {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]; "
         f"{meaning}. Whether the model fails there or the site is harder is not told apart: that takes a model that "
         "was trained with the site."
+    )
+
+
+def _about_calibration(row: SiteRow) -> str:
+    """Only where the slope's interval leaves 1 out; a slope that is not shown to be off is no news."""
+    slope = row.calibration_slope
+    if slope.low is None or slope.high is None or slope.low <= 1.0 <= slope.high:
+        return ""
+    how = "too extreme" if slope.high < 1.0 else "not extreme enough"
+    return (
+        f"At {row.name} the probabilities are {how}: calibration slope {_says(slope)}, where 1 is right. The ranking "
+        "is untouched by it; a probability, and a threshold given as one, does not mean there what it says."
     )
 
 
@@ -107,6 +112,6 @@ def _about_few_patients(judgement: Judgement) -> str:
     return f"Fewer than {FEW_PATIENTS} test patients at {', '.join(few)}: bootstrap intervals of so few are too narrow."
 
 
-def _says(auc: Estimate) -> str:
-    interval = "" if auc.low is None or auc.high is None else f" [{auc.low:.3f}, {auc.high:.3f}]"
-    return f"{auc.value:.3f}{interval}"
+def _says(found: Estimate) -> str:
+    interval = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.value:.3f}{interval}"

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from fedlung.evaluation.judgement import Estimate
-from fedlung.evaluation.metrics import point_and_replicates, why_undefined
-from fedlung.evaluation.statistics import ScoreStatistics
+from fedlung.evaluation.estimates import Estimate
+from fedlung.evaluation.measured import Measured, Value
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,24 +47,24 @@ def interval(value: float, replicates_R: Floats, *, confidence: float, num_patie
     return Estimate(value=value, low=float(low), high=float(high), reason=mark, num_undefined=num_undefined)
 
 
-def estimate(name: str, statistics: ScoreStatistics, edge: int | None, *, confidence: float) -> Estimate:
+def estimate(name: str, measured: Measured, *, confidence: float) -> Estimate:
     """A metric of one site, or of the pooled statistics, with its interval."""
-    value, replicates_R = point_and_replicates(name, statistics, edge)
+    value, replicates_R = measured.for_interval(name)
     return interval(
         value,
         replicates_R,
         confidence=confidence,
-        num_patients=statistics.num_patients,
-        why=why_undefined(name, statistics, edge),
+        num_patients=measured.statistics.num_patients,
+        why=measured.why_undefined(name),
     )
 
 
-def mean_over_sites(values: list[tuple[float, Floats]]) -> tuple[float, Floats]:
+def mean_over_sites(values: list[Value]) -> Value:
     """The unweighted mean of values and of their replicates. Sites are independent: replicate b goes with replicate b.
 
     nan for no sites at all; a replicate in which one site is undefined is undefined.
     """
     if not values:
-        return math.nan, np.empty(0)
+        return Value(math.nan, np.empty(0))
     points, replicates = zip(*values, strict=True)
-    return float(np.mean(points)), np.mean(replicates, axis=0)
+    return Value(float(np.mean(points)), np.mean(replicates, axis=0))

@@ -9,80 +9,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from fedlung.config import SelectionRule
+from fedlung.evaluation.estimates import Estimate, Metrics, Record, Scores
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Role = Literal["source", "held-out"]
 Rule = SelectionRule
-
-
-class Record(BaseModel):
-    """Frozen, closed, and JSON as the standard has it (no NaN)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Estimate(Record):
-    """A number with its percentile interval over patient bootstrap replicates.
-
-    ``reason`` says why there is no value or no interval, why one has to be doubted, or which sites a mean is without.
-    ``num_undefined`` counts
-    the replicates in which the metric was undefined.
-    """
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    reason: str | None = None
-    num_undefined: int = 0
-
-
-class Metrics(Record):
-    """One estimate for each metric; all but AUC, AUPRC and Brier are at the frozen threshold."""
-
-    auc: Estimate
-    auprc: Estimate
-    sensitivity: Estimate
-    specificity: Estimate
-    accuracy: Estimate
-    precision: Estimate
-    recall: Estimate
-    f1: Estimate
-    brier: Estimate
-
-
-class Constant(Record):
-    """What one gets for a constant answer, knowing the prevalence: any model's accuracy and F1 stand beside it."""
-
-    answer: Literal["positive", "negative"] | None  # the more frequent one
-    accuracy: float | None  # of the more frequent answer
-    f1_of_always_positive: float | None
-
-
-class ConfusionCounts(Record):
-    """Examples at the frozen threshold."""
-
-    true_positive: int
-    false_positive: int
-    false_negative: int
-    true_negative: int
-
-
-class Scores(Metrics):
-    """The test examples of one or several sites, and how the model scored them."""
-
-    num_patients: int
-    num_positive: int
-    num_negative: int
-    prevalence: float | None
-    confusion: ConfusionCounts | None
-    roc: tuple[tuple[float, float], ...]  # (false positive rate, sensitivity), thinned for drawing
-    baselines: dict[str, Estimate]  # AUC of each score that needs no network, e.g. "size"
-    advantages: dict[str, Estimate]  # the model's AUC minus that baseline's, paired by replicate
-    constant: Constant
 
 
 class SiteRow(Scores):
@@ -129,6 +62,13 @@ class Threshold(Record):
     frozen_on: str
     num_patients: int
     reason: str | None = None
+
+
+class OperatingPoints(Record):
+    """The thresholds for a specificity and for a sensitivity of .90, each frozen as the chosen one is."""
+
+    spec90: Threshold
+    sens90: Threshold
 
 
 class Selection(Record):
@@ -255,6 +195,8 @@ class Judgement(Record):
     worst_site: WorstSite
     gap: Gap
     threshold: Threshold
+    operating_points: OperatingPoints
+    reference_prevalence: float | None  # of the source sites' pooled validation
     selection: Selection
     curves: tuple[CurvePoint, ...]
     participation: tuple[Participation, ...]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fedlung.evaluation.intervals import Floats, estimate, interval, mean_over_sites
-from fedlung.evaluation.judgement import ConfusionCounts, Constant, Estimate
-from fedlung.evaluation.metrics import METRICS, confusion_at, point_and_replicates, roc_points, why_undefined
+from fedlung.evaluation.calibration import error_floor
+from fedlung.evaluation.comparison import paired_difference
+from fedlung.evaluation.estimates import ConfusionCounts, Constant, Estimate
+from fedlung.evaluation.intervals import estimate, interval, mean_over_sites
+from fedlung.evaluation.measured import METRICS, Frozen, Measured, Value
+from fedlung.evaluation.metrics import Floats, confusion_at, roc_points
+from fedlung.evaluation.reliability import reliability
 from fedlung.evaluation.statistics import ScoreStatistics
 
 MODEL = "model"  # the network's scores; every other name is a baseline's
@@ -21,37 +24,40 @@ ScoresByName = Mapping[str, ScoreStatistics]
 
 @dataclass(frozen=True)
 class Measure:
-    """What every number is judged with: the frozen threshold (a bin edge, or None) and the intervals' confidence."""
+    """What every number is judged with: what was frozen on validation, and the intervals' confidence."""
 
-    edge: int | None
+    frozen: Frozen
     confidence: float
 
-    def scores(self, statistics_by_score: ScoresByName) -> dict[str, Any]:
-        """The fields of ``Scores``: metrics with intervals, counts, confusion, ROC and baselines."""
-        model = statistics_by_score[MODEL]
-        baselines = {name: value for name, value in statistics_by_score.items() if name != MODEL}
+    def take(self, statistics: ScoreStatistics) -> Measured:
+        """A model's statistics, to be used for its own row, for a mean and for a gap without working them out again."""
+        return Measured(statistics, self.frozen)
+
+    def scores(self, model: Measured, statistics_by_score: ScoresByName) -> dict[str, Any]:
+        """The fields of ``Scores``: metrics with intervals, counts, confusion, ROC, reliability and baselines."""
+        found = model.statistics
+        baselines = {name: self.take(value) for name, value in sorted(statistics_by_score.items()) if name != MODEL}
         return {
-            **{name: estimate(name, model, self.edge, confidence=self.confidence) for name in METRICS},
-            "num_patients": model.num_patients,
-            "num_positive": model.num_positive,
-            "num_negative": model.num_negative,
-            "prevalence": model.num_positive / model.num_examples if model.num_examples else None,
-            "confusion": self._confusion(model),
-            "roc": tuple(roc_points(model.histogram_CK)),
-            "baselines": {name: self._auc(statistics) for name, statistics in sorted(baselines.items())},
-            "advantages": {name: self._advantage(model, other) for name, other in sorted(baselines.items())},
-            "constant": constant_answer(model.num_positive, model.num_negative),
+            **{name: self._estimate(name, model) for name in METRICS},
+            "num_patients": found.num_patients,
+            "num_positive": found.num_positive,
+            "num_negative": found.num_negative,
+            "prevalence": found.num_positive / found.num_examples if found.num_examples else None,
+            "confusion": self._confusion(found),
+            "roc": tuple(roc_points(found.histogram_CK)),
+            "reliability": reliability(found, confidence=self.confidence),
+            "ece_floor": float(error_floor(found.histogram_CK)) if found.num_examples else None,
+            "baselines": {name: self._estimate("auc", baseline) for name, baseline in baselines.items()},
+            "advantages": {name: self._advantage(model, baseline) for name, baseline in baselines.items()},
+            "constant": constant_answer(found.num_positive, found.num_negative),
         }
 
-    def mean(self, statistics_by_site: Mapping[str, ScoreStatistics]) -> dict[str, Estimate]:
+    def mean(self, measured_by_site: Mapping[str, Measured]) -> dict[str, Estimate]:
         """Each metric's unweighted mean over the sites at which it is defined; the others are named in ``reason``."""
-        return {name: self._mean(name, statistics_by_site) for name in METRICS}
+        return {name: self._mean(name, measured_by_site) for name in METRICS}
 
     def gap(
-        self,
-        sources: Mapping[str, ScoreStatistics],
-        held_out: Mapping[str, ScoreStatistics],
-        missing: Mapping[str, str],
+        self, sources: Mapping[str, Measured], held_out: Mapping[str, Measured], missing: Mapping[str, str]
     ) -> dict[str, Estimate]:
         """Each metric's mean over ``sources`` minus its mean over ``held_out``.
 
@@ -60,41 +66,34 @@ class Measure:
         """
         return {name: self._gap(name, sources, held_out, missing) for name in METRICS}
 
-    def _auc(self, statistics: ScoreStatistics) -> Estimate:
-        return estimate("auc", statistics, self.edge, confidence=self.confidence)
+    def _estimate(self, name: str, measured: Measured) -> Estimate:
+        return estimate(name, measured, confidence=self.confidence)
 
-    def _advantage(self, model: ScoreStatistics, baseline: ScoreStatistics) -> Estimate:
-        """The model's AUC minus the baseline's; with an interval only where both weighed the same patients alike."""
-        (value, replicates_R), (other, other_R) = (
-            point_and_replicates("auc", statistics, self.edge) for statistics in (model, baseline)
-        )
-        why = why_undefined("auc", model if math.isnan(value) else baseline, self.edge)
-        if math.isnan(value - other) or are_paired(model, baseline):
-            return self._interval(value - other, replicates_R - other_R, [model], why)
-        return Estimate(value=value - other, reason="no interval: the site did not draw both scores' replicates alike")
+    def _advantage(self, model: Measured, baseline: Measured) -> Estimate:
+        return paired_difference("auc", model, baseline, confidence=self.confidence).difference
 
     def _confusion(self, statistics: ScoreStatistics) -> ConfusionCounts | None:
-        if self.edge is None:
+        if self.frozen.chosen is None:
             return None
-        at = confusion_at(statistics.histogram_CK, self.edge)
+        at = confusion_at(statistics.histogram_CK, self.frozen.chosen)
         return ConfusionCounts(**{name: int(count) for name, count in vars(at).items()})
 
-    def _mean(self, name: str, statistics_by_site: Mapping[str, ScoreStatistics]) -> Estimate:
-        defined, undefined = self._by_site(name, statistics_by_site)
+    def _mean(self, name: str, measured_by_site: Mapping[str, Measured]) -> Estimate:
+        defined, undefined = _by_site(name, measured_by_site)
         value, replicates_R = mean_over_sites(list(defined.values()))
         why = "undefined at every site" if undefined else "no site has answered"
-        used = [statistics_by_site[site] for site in defined]
+        used = [measured_by_site[site] for site in defined]
         return _without(self._interval(value, replicates_R, used, f"{why}{_listed(undefined)}"), undefined)
 
     def _gap(
         self,
         name: str,
-        sources: Mapping[str, ScoreStatistics],
-        held_out: Mapping[str, ScoreStatistics],
+        sources: Mapping[str, Measured],
+        held_out: Mapping[str, Measured],
         missing: Mapping[str, str],
     ) -> Estimate:
-        seen, unseen_reasons = self._by_site(name, sources)
-        apart, apart_reasons = self._by_site(name, held_out)
+        seen, unseen_reasons = _by_site(name, sources)
+        apart, apart_reasons = _by_site(name, held_out)
         apart_reasons |= missing
         if apart_reasons or not apart:
             why = f"undefined at a held-out site{_listed(apart_reasons)}" if apart_reasons else "no site is held out"
@@ -108,28 +107,21 @@ class Measure:
         used = [*(sources[site] for site in seen), *held_out.values()]
         return _without(self._interval(source - other, replicates_R, used, why), unseen_reasons)
 
-    def _interval(self, value: float, replicates_R: Floats, used: Sequence[ScoreStatistics], why: str) -> Estimate:
-        """The interval of a number made of several statistics: no better than that of the smallest of them."""
-        fewest = min((statistics.num_patients for statistics in used), default=0)
+    def _interval(self, value: float, replicates_R: Floats, used: Sequence[Measured], why: str) -> Estimate:
+        """The interval of a number made of several samples: no better than that of the smallest of them."""
+        fewest = min((measured.statistics.num_patients for measured in used), default=0)
         return interval(value, replicates_R, confidence=self.confidence, num_patients=fewest, why=why)
 
-    def _by_site(
-        self, name: str, statistics_by_site: Mapping[str, ScoreStatistics]
-    ) -> tuple[dict[str, tuple[float, Floats]], dict[str, str]]:
-        """Value and replicates where the metric is defined; the reason where it is not. By site, in order of name."""
-        defined, undefined = {}, {}
-        for site, statistics in sorted(statistics_by_site.items()):
-            value, replicates_R = point_and_replicates(name, statistics, self.edge)
-            if math.isnan(value):
-                undefined[site] = why_undefined(name, statistics, self.edge)
-            else:
-                defined[site] = (value, replicates_R)
-        return defined, undefined
 
-
-def are_paired(one: ScoreStatistics, other: ScoreStatistics) -> bool:
-    """Whether two scores of the same examples were drawn with the same weights: each class then counts as often."""
-    return np.array_equal(one.replicates_RCK.sum(axis=2), other.replicates_RCK.sum(axis=2))
+def _by_site(name: str, measured_by_site: Mapping[str, Measured]) -> tuple[dict[str, Value], dict[str, str]]:
+    """Value and replicates where the metric is defined; the reason where it is not. By site, in order of name."""
+    defined, undefined = {}, {}
+    for site, measured in sorted(measured_by_site.items()):
+        if measured.is_defined(name):
+            defined[site] = measured.for_interval(name)
+        else:
+            undefined[site] = measured.why_undefined(name)
+    return defined, undefined
 
 
 def constant_answer(num_positive: int, num_negative: int) -> Constant:
@@ -154,6 +146,8 @@ def no_scores(reason: str) -> dict[str, Any]:
         "prevalence": None,
         "confusion": None,
         "roc": (),
+        "reliability": (),
+        "ece_floor": None,
         "baselines": {},
         "advantages": {},
         "constant": constant_answer(0, 0),

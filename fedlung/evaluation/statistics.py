@@ -94,8 +94,8 @@ class ScoreStatistics:
         replicates_RM = self.replicates_RCK.reshape(self.num_replicates, NUM_CELLS)[:, cells_M]
         return {
             "cells_M": cells_M.astype(np.uint16),
-            "counts_M": _smallest(histogram[cells_M]),
-            "replicates_RM": _smallest(replicates_RM),
+            "counts_M": smallest(histogram[cells_M]),
+            "replicates_RM": smallest(replicates_RM),
             "squared_error_1": np.array([self.squared_error], dtype=np.float64),
             "squared_error_R": self.squared_error_R.astype(np.float64),
             "num_patients_1": np.array([self.num_patients], dtype=np.int64),
@@ -147,7 +147,7 @@ def score_statistics(
         histogram_CK=histogram.reshape(2, NUM_BINS),
         squared_error=float(squared_error_P.sum()),
         num_patients=len(patients),
-        replicates_RCK=_replicates(weights_RP, patient_of_N, cell_of_N),
+        replicates_RCK=replicate_histograms(weights_RP, patient_of_N, cell_of_N),
         # A sum and not a matrix product: a product's rounding would depend on the number of threads.
         squared_error_R=(weights_RP * squared_error_P).sum(axis=1),
     )
@@ -180,7 +180,7 @@ def size_logits(diameter_mm: Floats) -> Floats:
     return 5.0 * np.log(np.maximum(diameter_mm, 10.0 * np.exp(-LOGIT_LIMIT / 5.0)) / 10.0)
 
 
-def _replicates(weights_RP: Integers, patient_of_N: Integers, cell_of_N: Integers) -> npt.NDArray[np.int32]:
+def replicate_histograms(weights_RP: Integers, patient_of_N: Integers, cell_of_N: Integers) -> npt.NDArray[np.int32]:
     """(R, 2, NUM_BINS): W_RP times the patients' histograms, which are sparse (a patient has few examples)."""
     shape = (NUM_CELLS, weights_RP.shape[1])
     ones = np.ones(len(cell_of_N), dtype=np.int32)
@@ -202,7 +202,7 @@ def _check_scores(logits_N: Floats, labels_N: Integers, patients_N: Integers) ->
         raise DataError(text, public="labels must be 0 or 1")
 
 
-def _smallest(counts: Integers) -> Integers:
+def smallest(counts: Integers) -> Integers:
     """The same counts in the smallest unsigned type that holds them."""
     return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 

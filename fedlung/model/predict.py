@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -28,11 +28,18 @@ class Loadable(Protocol):
 
 
 def predict_logits(
-    model: nn.Module, examples: Loadable, *, batch_size: int, device: torch.device, precision: Precision
+    model: nn.Module,
+    examples: Loadable,
+    *,
+    batch_size: int,
+    device: torch.device,
+    precision: Precision,
+    progress: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.float64]:
     """logits_N in the order of the examples, whatever the batch size; the model moves to ``device``.
 
-    Dropout is off and running statistics stand still; the model is left in the mode in which it came.
+    Dropout is off and running statistics stand still; the model is left in the mode in which it came. ``progress`` is
+    told (examples done, all examples).
     """
     logits_N = np.empty(len(examples), dtype=np.float64)
     model.to(device)
@@ -40,6 +47,8 @@ def predict_logits(
         for start in range(0, len(examples), batch_size):
             indices_B = np.arange(start, min(start + batch_size, len(examples)), dtype=np.int64)
             logits_N[indices_B] = model(examples.load(indices_B).to(device)).double().cpu().numpy()
+            if progress is not None:
+                progress(start + len(indices_B), len(examples))
     return logits_N
 
 

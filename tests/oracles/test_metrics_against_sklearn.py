@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as reference
 
-from fedlung.evaluation.metrics import METRICS, point_and_replicates, roc_points
+from fedlung.evaluation.measured import Frozen, Measured
+from fedlung.evaluation.metrics import roc_points
 from fedlung.evaluation.statistics import LOGIT_EDGES, ScoreStatistics, bin_of, score_statistics
 
 EDGE = 251
@@ -37,12 +38,12 @@ def sklearn_values(scores: np.ndarray, called: np.ndarray, logits: np.ndarray, l
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_metric_is_scikit_learns_on_the_binned_scores(seed: int) -> None:
+def test_every_metric_that_scikit_learn_has_is_its_on_the_binned_scores(seed: int) -> None:
     logits, labels, statistics = sample(seed)
     expected = sklearn_values(bin_of(logits), logits >= LOGIT_EDGES[EDGE], logits, labels)
-    assert set(expected) == set(METRICS)
+    measured = Measured(statistics, Frozen(chosen=EDGE))
     for name, value in expected.items():
-        assert point_and_replicates(name, statistics, EDGE)[0] == pytest.approx(value, abs=1e-12), name
+        assert measured.value(name).point == pytest.approx(value, abs=1e-12), name
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -51,7 +52,7 @@ def test_binning_moves_the_auc_by_no_more_than_the_pairs_within_a_bin(seed: int)
     negative, positive = statistics.histogram_CK
     tied = float((negative * positive).sum() / (negative.sum() * positive.sum()))
     raw = reference.roc_auc_score(labels, logits)
-    assert abs(point_and_replicates("auc", statistics, None)[0] - raw) <= 0.5 * tied + 1e-12
+    assert abs(Measured(statistics).value("auc").point - raw) <= 0.5 * tied + 1e-12
 
 
 def test_binning_moves_a_networks_auc_in_the_fourth_digit_and_its_auprc_in_the_third() -> None:
@@ -63,11 +64,11 @@ def test_binning_moves_a_networks_auc_in_the_fourth_digit_and_its_auprc_in_the_t
         ("auc", reference.roc_auc_score(labels, logits), 2e-4),
         ("auprc", reference.average_precision_score(labels, logits), 2e-3),
     ):
-        assert point_and_replicates(name, statistics, None)[0] == pytest.approx(value, abs=within)
+        assert Measured(statistics).value(name).point == pytest.approx(value, abs=within)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_area_under_the_unthinned_roc_points_is_the_auc(seed: int) -> None:
     _, _, statistics = sample(seed)
     x, y = zip(*roc_points(statistics.histogram_CK, max_points=10_000), strict=True)
-    assert reference.auc(x, y) == pytest.approx(point_and_replicates("auc", statistics, None)[0], abs=1e-12)
+    assert reference.auc(x, y) == pytest.approx(Measured(statistics).value("auc").point, abs=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlung.evaluation.metrics import METRICS, point_and_replicates
+from fedlung.evaluation.measured import METRICS, Frozen, Measured
 from fedlung.evaluation.statistics import ScoreStatistics, add_statistics, score_statistics
 
 logit = st.floats(-20, 20, allow_nan=False)
@@ -38,7 +38,7 @@ def test_merged_is_pooled(examples: list[tuple[float, int, int]], site_of_patien
     assert merged.num_patients == pooled.num_patients
     assert np.isclose(merged.squared_error, pooled.squared_error, rtol=1e-12, atol=1e-12)
     for name in set(METRICS) - {"brier"}:
-        values = [point_and_replicates(name, statistics, 240)[0] for statistics in (merged, pooled)]
+        values = [Measured(statistics, Frozen(240, 250, 230, 0.3)).value(name).point for statistics in (merged, pooled)]
         assert values[0] == values[1] or np.isnan(values).all(), name
 
 
@@ -70,5 +70,5 @@ def test_turning_scores_and_labels_around_leaves_auc_and_error(examples: list[tu
     inner = [(round(score * 20) / 20 + 0.02, label, patient) for score, label, patient in examples]
     turned = [(-score, 1 - label, patient) for score, label, patient in inner]
     for name in ("auc", "brier"):
-        values = [point_and_replicates(name, of(some), None)[0] for some in (inner, turned)]
+        values = [Measured(of(some)).value(name).point for some in (inner, turned)]
         assert np.isclose(values[0], values[1], atol=1e-12) or np.isnan(values).all()

@@ -8,7 +8,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from fedlung.evaluation.judgement import Estimate, Judgement, Metrics, Scores, SiteRow
+from fedlung.evaluation.estimates import Estimate, Metrics, Scores
+from fedlung.evaluation.judgement import Judgement, SiteRow
 from fedlung.evaluation.report.words import UNDEFINED, number, synthetic_sites, with_interval
 
 SHOWN = ("sensitivity", "specificity", "brier")

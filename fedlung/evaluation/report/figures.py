@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from fedlung.evaluation.judgement import CurvePoint, Estimate, Judgement, Scores, SiteRow
+from fedlung.evaluation.estimates import Estimate, Scores
+from fedlung.evaluation.judgement import CurvePoint, Judgement, SiteRow
 from fedlung.evaluation.report.plotstyle import (
     POINTS_PER_PIXEL,
     ROLE_COLOURS,
@@ -26,8 +27,8 @@ from fedlung.evaluation.report.plotstyle import (
     figure_of,
     shown_name,
 )
-from fedlung.evaluation.report.style import APART, APART_TINT, INK, LINE, SOFT
 from fedlung.evaluation.report.words import UNDEFINED, with_interval
+from fedlung.webpage import APART, APART_TINT, INK, LINE, SOFT
 
 Measured = Literal["auc", "loss"]
 TITLES = {"auc": "AUC", "loss": "Loss"}

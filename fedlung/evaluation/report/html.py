@@ -1,29 +1,23 @@
-"""report.html: one page that asks the network for nothing and runs nothing.
-
-The content security policy forbids everything but the page's own style sheet, which it names by hash, and images that
-are within the page: whatever got through the template's escaping could neither run nor load. Names come from sites;
-none is trusted.
-"""
+"""report.html: one page of what a run has shown. Names come from sites; none is trusted."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import Any
 
-from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from fedlung.evaluation.judgement import Judgement
+from fedlung.evaluation.measured import METRICS
 from fedlung.evaluation.report.page import DEFINITIONS, PAGE
 from fedlung.evaluation.report.pictures import pictures
 from fedlung.evaluation.report.style import STYLE
 from fedlung.evaluation.report.words import REASONS, TITLES, interval, number, synthetic_sites
+from fedlung.webpage import content_policy, template_environment
 
-# Recall is the sensitivity: one column.
-TITLES_SHOWN = {name: title for name, title in TITLES.items() if name != "recall"} | {
-    "sensitivity": "Sensitivity (recall)"
-}
+# Of the table of sites. Recall is the sensitivity, and has no column of its own.
+SHOWN = ("auc", "auprc", "sensitivity", "specificity", "accuracy", "precision", "f1", "brier")
+TITLES_SHOWN = {name: TITLES[name] for name in SHOWN} | {"sensitivity": "Sensitivity (recall)"}
+AT_OPERATING_POINTS = tuple(name for name in METRICS if name.endswith(("_spec90", "_sens90")))
 
 
 class Notes:
@@ -40,22 +34,17 @@ class Notes:
 
 def page(judgement: Judgement) -> str:
     """The whole page; the same judgement gives the same bytes."""
-    # Names of templates end in .html so that autoescaping could not be lost by a change of its rule; it is on for all.
-    environment = Environment(
-        loader=DictLoader({"page.html": PAGE}),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(PAGE)
     environment.filters |= {"number": number, "interval": interval, "percent": _percent, "seconds": _seconds}
     return (
         environment.get_template("page.html")
         .render(
             j=judgement,
-            policy=_policy(STYLE),
+            policy=content_policy(STYLE),
             style=Markup(STYLE),
             titles=TITLES_SHOWN,
+            operating_keys=AT_OPERATING_POINTS,
+            points=judgement.operating_points,
             definitions=DEFINITIONS,
             new_notes=Notes,
             reason_titles=REASONS,
@@ -84,11 +73,6 @@ def _reasons(judgement: Judgement, kind: str) -> list[tuple[str, list[int]]]:
     """Each reason of a kind with its number at each site, in the order of the ledgers."""
     counts = [getattr(ledger, kind) for ledger in judgement.ledgers]
     return [(reason, [own.get(reason, 0) for own in counts]) for reason in sorted(set().union(*counts))]
-
-
-def _policy(style: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def _percent(share: float | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from fedlung.evaluation.judgement import Judgement, SiteRow
+from fedlung.evaluation.report.calibrationplot import reliability_diagram
 from fedlung.evaluation.report.figures import (
     TITLES,
     Measured,
@@ -20,6 +20,7 @@ from fedlung.evaluation.report.figures import (
 )
 from fedlung.evaluation.report.plotstyle import house_style, size_in_pixels, svg
 from fedlung.evaluation.report.words import number, with_interval
+from fedlung.webpage import data_uri
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """``roc`` is by site; ``curves`` by what they show, without what no round has."""
+    """``roc`` and ``reliability`` are by site; ``curves`` by what they show, without what no round has."""
 
     forest: Picture
     roc: dict[str, Picture]
+    reliability: dict[str, Picture]
     curves: dict[str, Picture]
 
 
@@ -48,6 +50,9 @@ def pictures(judgement: Judgement) -> Pictures:
         return Pictures(
             forest=_picture(forest(judgement), _say_forest(judgement)),
             roc={row.name: _picture(roc(row), _say_roc(row)) for row in judgement.sites},
+            reliability={
+                row.name: _picture(reliability_diagram(row), _say_reliability(row)) for row in judgement.sites
+            },
             curves={
                 TITLES[what]: _picture(figure, _say_curves(judgement, what))
                 for what in measured
@@ -57,9 +62,8 @@ def pictures(judgement: Judgement) -> Pictures:
 
 
 def _picture(figure: Figure, alt: str) -> Picture:
-    src = "data:image/svg+xml;base64," + base64.b64encode(svg(figure)).decode()
     width, height = size_in_pixels(figure)
-    return Picture(src, alt, width, height)
+    return Picture(data_uri(svg(figure), "svg+xml"), alt, width, height)
 
 
 def _say_forest(judgement: Judgement) -> str:
@@ -77,6 +81,18 @@ def _say_roc(row: SiteRow) -> str:
     return (
         f"{curve}; at the frozen threshold sensitivity {with_interval(row.sensitivity)}, "
         f"specificity {with_interval(row.specificity)}."
+    )
+
+
+def _say_reliability(row: SiteRow) -> str:
+    if not row.reliability:
+        return f"Reliability diagram of {row.name}: undefined, {row.ece.reason}."
+    points = "; ".join(
+        f"predicted {number(point.predicted)}, seen {with_interval(point.observed)}" for point in row.reliability
+    )
+    return (
+        f"Reliability diagram of {row.name}, calibration slope {with_interval(row.calibration_slope)}, "
+        f"calibration error {with_interval(row.ece)}. {points}."
     )
 
 

@@ -15,7 +15,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedlung.evaluation.report.style import ACCENT, APART, INK, LINE, SOFT
+from fedlung.webpage import ACCENT, APART, INK, LINE, SOFT
 
 ROLE_COLOURS = {"source": ACCENT, "held-out": APART, "summary": SOFT}
 # After Okabe and Ito, darkened for white paper and without their vermilion, which is the held-out site's alone.

@@ -6,8 +6,9 @@ import csv
 import io
 from typing import Any
 
-from fedlung.evaluation.judgement import Estimate, Judgement, LedgerRow, Metrics, Scores
-from fedlung.evaluation.metrics import METRICS
+from fedlung.evaluation.estimates import Estimate, Metrics, Scores
+from fedlung.evaluation.judgement import Judgement, LedgerRow
+from fedlung.evaluation.measured import METRICS
 from fedlung.evaluation.report.words import REASONS
 
 # A spreadsheet takes a cell that begins so as a formula, and runs it.
@@ -55,6 +56,7 @@ def _line(
     line |= {key: getattr(row, key, None) for key in ("num_patients", "num_positive", "num_negative", "prevalence")}
     for metric in METRICS:
         line |= _columns(metric, getattr(row, metric))
+    line["ece_floor"] = getattr(row, "ece_floor", None)
     size = row.baselines.get("size") if isinstance(row, Scores) else None
     line |= _columns("size_auc", size or Estimate())
     line["constant_accuracy"] = row.constant.accuracy if isinstance(row, Scores) else None

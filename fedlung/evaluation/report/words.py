@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fedlung.evaluation.judgement import Estimate, Judgement
-from fedlung.evaluation.metrics import METRICS
+from fedlung.evaluation.estimates import Estimate
+from fedlung.evaluation.judgement import Judgement
+from fedlung.evaluation.measured import METRICS
 
 UNDEFINED = "undefined"
 
@@ -16,7 +17,16 @@ TITLES = {
     "precision": "Precision",
     "recall": "Recall",
     "f1": "F1",
+    "sensitivity_at_spec90": "Sensitivity",
+    "specificity_at_spec90": "Specificity",
+    "sensitivity_at_sens90": "Sensitivity",
+    "specificity_at_sens90": "Specificity",
+    "precision_adjusted": "Precision at the reference prevalence",
+    "auprc_adjusted": "AUPRC at the reference prevalence",
     "brier": "Brier",
+    "ece": "ECE",
+    "calibration_slope": "Slope",
+    "calibration_intercept": "Intercept",
 }
 assert tuple(TITLES) == METRICS
 

@@ -17,10 +17,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 from fedlung.evaluation.judgement import CurveValue, Judgement
+from fedlung.evaluation.report.calibrationplot import reliability_diagram
 from fedlung.evaluation.report.figures import curves_of, forest, forest_rows, learning_curves, roc
 from fedlung.evaluation.report.pictures import Picture, Pictures, pictures
 from fedlung.evaluation.report.plotstyle import house_style, shown_name, size_in_pixels, svg
-from fedlung.evaluation.report.style import APART, STYLE
+from fedlung.evaluation.report.style import STYLE
+from fedlung.webpage import APART
 
 HREF = "{http://www.w3.org/1999/xlink}href"
 TEXT = "{http://www.w3.org/2000/svg}text"
@@ -109,6 +111,30 @@ def test_an_undefined_roc_is_a_word_and_no_curve(judgement: Judgement) -> None:
     assert "undefined" in texts_in(svg(figure))
 
 
+def test_a_reliability_diagram_has_the_sites_points_bars_and_fitted_line(judgement: Judgement) -> None:
+    site = judgement.sites[0]
+    (axes,) = reliability_diagram(site).axes
+    diagonal, line, *points = axes.lines
+    assert [tuple(corner) for corner in diagonal.get_xydata()] == [(0, 0), (1, 1)]
+    assert [tuple(point.get_xydata()[0]) for point in points] == [
+        (point.predicted, point.observed.value) for point in site.reliability
+    ]
+    bars = [lines.get_segments()[0] for lines in axes.collections if isinstance(lines, LineCollection)]
+    assert [(bar[0][1], bar[1][1]) for bar in bars] == [
+        (point.observed.low, point.observed.high) for point in site.reliability
+    ]
+    x, y = line.get_xydata()[0]
+    odds = site.calibration_intercept.value + site.calibration_slope.value * math.log(x / (1 - x))
+    assert y == pytest.approx(1 / (1 + math.exp(-odds))) and x == pytest.approx(site.reliability[0].predicted)
+
+
+def test_a_site_of_one_class_has_points_and_no_line_and_one_without_examples_a_word(judgement: Judgement) -> None:
+    philips = judgement.sites[1]
+    assert len(reliability_diagram(philips).axes[0].lines) == 1 + len(philips.reliability)
+    nothing = reliability_diagram(philips.model_copy(update={"reliability": ()}))
+    assert len(nothing.axes[0].lines) == 1 and "undefined" in texts_in(svg(nothing))
+
+
 def test_the_learning_curves_pass_through_every_rounds_values(judgement: Judgement) -> None:
     for what in ("auc", "loss"):
         figure = learning_curves(judgement, what)
@@ -154,7 +180,7 @@ def test_the_same_judgement_gives_the_same_bytes_whatever_a_user_has_set(judgeme
 
 
 def test_a_picture_loads_nothing_and_does_not_say_who_made_it_when(drawn: Pictures) -> None:
-    for picture in (drawn.forest, *drawn.roc.values(), *drawn.curves.values()):
+    for picture in (drawn.forest, *drawn.roc.values(), *drawn.reliability.values(), *drawn.curves.values()):
         file = file_of(picture)
         elements = list(ElementTree.fromstring(file).iter())
         assert not {element.tag.rpartition("}")[2] for element in elements} & {"script", "image", "foreignObject"}
@@ -189,6 +215,9 @@ def test_a_picture_says_in_words_what_it_shows(judgement: Judgement, drawn: Pict
     assert f"GE {site.auc.value:.3f} [{site.auc.low:.3f}, {site.auc.high:.3f}]" in drawn.forest.alt
     assert f"sensitivity {site.sensitivity.value:.3f}" in drawn.roc["GE"].alt
     assert "undefined" in drawn.roc["Philips"].alt
+    slope, first = site.calibration_slope, site.reliability[0]
+    assert f"calibration slope {slope.value:.3f} [{slope.low:.3f}, {slope.high:.3f}]" in drawn.reliability["GE"].alt
+    assert f"predicted {first.predicted:.3f}, seen {first.observed.value:.3f}" in drawn.reliability["GE"].alt
     assert "never used for selection" in drawn.curves["Loss"].alt
 
 

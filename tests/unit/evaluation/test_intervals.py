@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fedlung.evaluation.intervals import estimate, interval, mean_over_sites
+from fedlung.evaluation.measured import Measured, Value
 from fedlung.evaluation.statistics import score_statistics
 
 NAN = math.nan
@@ -63,10 +64,11 @@ def test_a_site_with_two_positive_patients_gets_no_interval() -> None:
     labels = np.array([1, 1] + [0] * 20)
     found = estimate(
         "auc",
-        score_statistics(
-            np.linspace(2, -2, 22), labels, np.arange(22), num_replicates=1000, rng=np.random.default_rng(0)
+        Measured(
+            score_statistics(
+                np.linspace(2, -2, 22), labels, np.arange(22), num_replicates=1000, rng=np.random.default_rng(0)
+            )
         ),
-        None,
         confidence=0.95,
     )
     assert found.value == 1.0 and found.low is None
@@ -74,7 +76,7 @@ def test_a_site_with_two_positive_patients_gets_no_interval() -> None:
 
 
 def test_the_mean_over_sites_is_unweighted_and_goes_replicate_by_replicate() -> None:
-    value, replicates = mean_over_sites([(0.6, np.array([0.5, 0.7])), (0.8, np.array([0.9, NAN]))])
+    value, replicates = mean_over_sites([Value(0.6, np.array([0.5, 0.7])), Value(0.8, np.array([0.9, NAN]))])
     assert value == pytest.approx(0.7)
     assert replicates[0] == pytest.approx(0.7) and math.isnan(replicates[1])
     assert math.isnan(mean_over_sites([])[0])
@@ -91,6 +93,6 @@ def test_intervals_by_patient_cover_the_true_auc() -> None:
         statistics = score_statistics(
             logits_PN.ravel(), np.repeat(labels_P, 3), np.repeat(np.arange(60), 3), num_replicates=200, rng=rng
         )
-        found = estimate("auc", statistics, None, confidence=0.95)
+        found = estimate("auc", Measured(statistics), confidence=0.95)
         covered += found.low is not None and found.high is not None and found.low <= truth <= found.high
     assert 0.90 <= covered / 300 <= 0.98

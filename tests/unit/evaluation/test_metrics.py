@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 from fedlung.evaluation import metrics
-from fedlung.evaluation.metrics import (
-    METRICS,
-    auc,
-    average_precision,
-    choose_threshold,
-    confusion_at,
-    point_and_replicates,
-    probability_of,
-    roc_points,
-    why_undefined,
-)
+from fedlung.evaluation.measured import METRICS, Frozen, Measured
+from fedlung.evaluation.metrics import auc, average_precision, confusion_at, roc_points
 from fedlung.evaluation.statistics import NUM_BINS, ScoreStatistics, score_statistics
 
 
@@ -33,6 +24,10 @@ def of(negatives: list[int], positives: list[int]) -> ScoreStatistics:
     counts = histogram(negatives, positives)
     return ScoreStatistics(counts, 0.0, int(counts.sum()), counts[None].astype(np.int32), np.zeros(1))
 
+
+FROZEN = Frozen(chosen=240, spec90=250, sens90=230, prevalence=0.3)
+FITTED = ("calibration_slope", "calibration_intercept")
+SPECIFICITIES = {"specificity", "specificity_at_spec90", "specificity_at_sens90"}
 
 # Bins 0..3: negatives 3, 1, 1, 0; positives 0, 1, 1, 2.
 EXAMPLE = histogram([3, 1, 1, 0], [0, 1, 1, 2])
@@ -67,7 +62,7 @@ def test_every_metric_is_the_same_alone_and_among_replicates() -> None:
         rng.normal(0, 2, 60), rng.integers(0, 2, 60), rng.integers(0, 9, 60), num_replicates=25, rng=rng
     )
     for name in METRICS:
-        _, together = point_and_replicates(name, found, 240)
+        together = Measured(found, FROZEN).value(name).replicates_R
         for replicate in range(25):
             alone = ScoreStatistics(
                 found.replicates_RCK[replicate].astype(np.int64),
@@ -76,8 +71,9 @@ def test_every_metric_is_the_same_alone_and_among_replicates() -> None:
                 found.replicates_RCK[:0],
                 found.squared_error_R[:0],
             )
-            value, _ = point_and_replicates(name, alone, 240)
-            assert value == together[replicate] or (math.isnan(value) and math.isnan(together[replicate])), name
+            value = Measured(alone, FROZEN).value(name).point
+            within = 1e-9 if name in FITTED else 0.0
+            assert value == pytest.approx(together[replicate], rel=within, abs=within, nan_ok=True), name
 
 
 def test_the_constant_answer_on_the_tutorials_label_is_known() -> None:
@@ -90,9 +86,10 @@ def test_the_constant_answer_on_the_tutorials_label_is_known() -> None:
 @pytest.mark.parametrize(
     ("negatives", "positives", "undefined"),
     [
-        ([2, 1], [], {"auc", "auprc", "sensitivity", "recall", "precision", "f1"}),
-        ([], [2, 1], {"auc", "auprc", "specificity"}),
-        ([2], [3], {"precision"}),
+        ([2, 1], [], set(METRICS) - {"accuracy", "brier", "ece"} - SPECIFICITIES),
+        ([], [2, 1], {"auc", "auprc", "auprc_adjusted", "precision_adjusted", *FITTED, *SPECIFICITIES}),
+        ([2], [3], {"precision", "precision_adjusted", *FITTED}),
+        ([2, 1], [0, 3], set(FITTED)),
         ([], [], set(METRICS)),
     ],
 )
@@ -101,59 +98,63 @@ def test_what_is_undefined_is_nan_with_a_reason_and_nothing_else_is(
 ) -> None:
     found = of(negatives, positives)
     for name in METRICS:
-        value, replicates = point_and_replicates(name, found, 1)
+        value, replicates = Measured(found, Frozen(1, 1, 1, 0.5)).value(name)
         assert math.isnan(value) == math.isnan(replicates[0]) == (name in undefined), name
         if name in undefined:
-            assert why_undefined(name, found, 1)
+            assert Measured(found, Frozen(1, 1, 1, 0.5)).why_undefined(name)
 
 
 def test_the_reasons_name_the_class_that_is_missing() -> None:
-    assert why_undefined("auc", of([1], []), 1) == "no positive examples"
-    assert why_undefined("auc", of([], [1]), 1) == "no negative examples"
-    assert why_undefined("specificity", of([], [1]), 1) == "no negative examples"
-    assert why_undefined("precision", of([1], [1]), 1) == "nothing was called positive"
-    assert why_undefined("f1", of([1], [1]), None) == "no threshold could be frozen"
-    assert why_undefined("brier", of([], []), 1) == "no examples"
+    def why(name: str, found: ScoreStatistics, frozen: Frozen = FROZEN) -> str:
+        return Measured(found, frozen).why_undefined(name)
+
+    assert why("auc", of([1], [])) == "no positive examples"
+    assert why("auc", of([], [1])) == why("specificity_at_sens90", of([], [1])) == "no negative examples"
+    assert why("calibration_slope", of([], [1])) == "no negative examples"
+    assert why("precision", of([1], [1])) == "nothing was called positive"
+    assert why("brier", of([], [])) == "no examples"
 
 
-def test_without_a_threshold_only_the_metrics_that_need_one_are_undefined() -> None:
-    found = of([3, 1], [1, 3])
-    undefined = {name for name in METRICS if math.isnan(point_and_replicates(name, found, None)[0])}
-    assert undefined == {"sensitivity", "specificity", "accuracy", "precision", "recall", "f1"}
+def test_the_reasons_name_what_could_not_be_frozen() -> None:
+    found = Measured(of([1], [1]), Frozen())
+    for name in ("f1", "precision_adjusted", "sensitivity_at_spec90", "specificity_at_sens90"):
+        assert found.why_undefined(name) == "no threshold could be frozen"
+    assert found.why_undefined("auprc_adjusted") == "no reference prevalence: validation has one class only"
+    assert Measured(of([1], [1]), Frozen(chosen=1)).why_undefined("precision_adjusted").startswith("no reference")
 
 
-def test_the_threshold_between_separated_scores_is_in_the_middle() -> None:
-    counts = np.zeros((2, NUM_BINS), np.int64)
-    counts[0, 100], counts[1, 110] = 5, 5
-    found = ScoreStatistics(counts, 0.0, 10, np.zeros((0, 2, NUM_BINS), np.int32), np.zeros(0))
-    # Edges 101..110 all separate them; the middle one (the lower of two) is 105.
-    assert choose_threshold(found, "youden") == choose_threshold(found, "f1") == 105
+def test_with_nothing_frozen_only_the_metrics_that_need_it_are_undefined() -> None:
+    found = Measured(of([3, 1], [1, 3]))
+    defined = {name for name in METRICS if found.is_defined(name)}
+    assert defined == {"auc", "auprc", "brier", "ece", *FITTED}
 
 
-@pytest.mark.parametrize("rule", ["youden", "f1"])
-def test_no_edge_is_better_than_the_chosen_one(rule: str) -> None:
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 200)
-    found = score_statistics(
-        rng.normal(1.5 * labels, 1), labels, np.arange(200), num_replicates=0, rng=np.random.default_rng(0)
-    )
-
-    def score(edge: int) -> float:
-        at = confusion_at(found.histogram_CK, edge)
-        return float(metrics.f1(at) if rule == "f1" else metrics.sensitivity(at) + metrics.specificity(at) - 1)
-
-    chosen = choose_threshold(found, rule)
-    assert chosen is not None
-    assert score(chosen) == pytest.approx(max(score(edge) for edge in range(1, NUM_BINS)), abs=1e-12)
+def test_the_calibration_errors_interval_is_about_the_error_that_is_shown() -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 100)
+    found = Measured(score_statistics(rng.normal(labels, 1), labels, np.arange(100) // 4, num_replicates=200, rng=rng))
+    plain, moved = found.value("ece"), found.for_interval("ece")
+    assert plain.replicates_R.mean() > plain.point + 0.03, "resampling adds to it"
+    assert moved.point == plain.point == pytest.approx(moved.replicates_R.mean(), abs=2e-3)
+    assert found.for_interval("auc") == found.value("auc")
 
 
-def test_one_class_alone_gives_no_threshold() -> None:
-    assert choose_threshold(of([], [3, 2]), "youden") is None
-    assert choose_threshold(of([3, 2], []), "f1") is None
+def test_precision_carried_over_to_another_prevalence_is_bayes_rule() -> None:
+    # Edge 2: sensitivity 3/4, specificity 4/5. At π = .1: .075 / (.075 + .9 · .2) = 5/17.
+    at = confusion_at(EXAMPLE, 2)
+    assert metrics.precision_at(at, 0.1) == pytest.approx(5 / 17, abs=1e-15)
+    assert metrics.precision_at(at, 4 / 9) == pytest.approx(metrics.precision(at), abs=1e-15)
 
 
-def test_the_edge_in_the_middle_is_a_probability_of_one_half() -> None:
-    assert probability_of(NUM_BINS // 2) == 0.5
+def test_average_precision_carried_over_weighs_the_classes_to_the_prevalence() -> None:
+    # At the sample's own prevalence it is average precision itself; with every negative twice it is that at 4/14.
+    twice = np.stack([2 * EXAMPLE[0], EXAMPLE[1]])
+    assert metrics.average_precision_at(EXAMPLE, 4 / 9) == pytest.approx(average_precision(EXAMPLE), abs=1e-15)
+    assert metrics.average_precision_at(EXAMPLE, 4 / 14) == pytest.approx(average_precision(twice), abs=1e-15)
+
+
+def test_a_useless_score_has_the_prevalence_as_its_average_precision_carried_over() -> None:
+    assert metrics.average_precision_at(histogram([4], [7]), 0.2) == pytest.approx(0.2, abs=1e-15)
 
 
 def test_the_roc_curve_keeps_its_corners_and_loses_what_lies_on_a_line() -> None:

@@ -17,8 +17,9 @@ import pytest
 from rich.console import Console
 
 from fedlung.errors import RunError
-from fedlung.evaluation.claims import half_width
+from fedlung.evaluation.claims import plain_words
 from fedlung.evaluation.judgement import Judgement
+from fedlung.evaluation.power import detectable_difference
 from fedlung.evaluation.report import console_table, load_judgement, render_report
 from fedlung.evaluation.report.html import page
 from fedlung.evaluation.report.table import csv_text, harmless
@@ -145,6 +146,40 @@ def test_the_csv_has_a_line_for_each_site_and_empty_cells_for_what_is_undefined(
     assert rows["GE"]["synthetic"] == "True"
 
 
+def test_the_csv_has_operating_points_calibration_and_what_was_carried_over(judgement: Judgement) -> None:
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(csv_text(judgement)))}
+    ge, site = rows["GE"], judgement.sites[0]
+    for name in ("sensitivity_at_spec90", "specificity_at_sens90", "ece", "calibration_slope", "auprc_adjusted"):
+        found = getattr(site, name)
+        assert [float(ge[name + end]) for end in ("", "_low", "_high")] == [found.value, found.low, found.high]
+    assert float(ge["ece_floor"]) == site.ece_floor
+    assert rows["Philips"]["calibration_slope"] == ""
+    assert "calibration_slope: no negative examples" in rows["Philips"]["notes"]
+
+
+def test_the_page_has_a_row_for_every_site_in_each_table_of_metrics(judgement: Judgement, text: str) -> None:
+    for section in ("sites", "operating", "prevalence", "calibration"):
+        part = text[text.index(f'aria-labelledby="{section}"') :].partition("</section>")[0]
+        heads = re.findall(r'<th scope="row">(.*?)(?:<|$)', part, re.M)
+        assert heads[:4] == [row.name for row in judgement.sites], section
+        columns = {len(re.findall("<td", row)) for row in re.findall(r"<tr.*?</tr>", part, re.S) if "<td" in row}
+        assert len(columns) == 1, section
+
+
+def test_the_operating_points_are_named_by_their_frozen_thresholds(judgement: Judgement, text: str) -> None:
+    for point in (judgement.operating_points.spec90, judgement.operating_points.sens90):
+        assert f"threshold {point.probability:.3f}" in text
+    assert f"{judgement.reference_prevalence:.0%} are positive" in text
+
+
+def test_a_judgement_of_the_first_form_is_refused_with_a_remedy(run_folder: Path) -> None:
+    events = run_folder / EVENTS_FILE
+    events.write_text(re.sub(r'"operating_points": ?\{.*?\}\}, ?', "", events.read_text()))
+    assert "operating_points" not in events.read_text()
+    with pytest.raises(RunError, match="not in the form of this version"):
+        render_report(run_folder)
+
+
 def test_what_was_left_out_is_told_by_kind_in_the_csv(judgement: Judgement) -> None:
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO(csv_text(judgement)))}
     found = rows["GE"]
@@ -187,7 +222,7 @@ def test_tables_and_figures_have_captions_and_pictures_say_what_they_show(judgem
     found = read(text).tags
     tags = [tag for tag, _ in found]
     assert tags.count("table") == tags.count("caption")
-    assert tags.count("figure") == tags.count("figcaption") == tags.count("img") == len(judgement.sites) + 3
+    assert tags.count("figure") == tags.count("figcaption") == tags.count("img") == 2 * len(judgement.sites) + 3
     assert all(attributes["alt"] and attributes["width"] for tag, attributes in found if tag == "img")
 
 
@@ -259,11 +294,15 @@ def test_what_can_be_claimed_is_said_in_words(make_judgement: Callable[..., Judg
     assert "synthetic" not in " ".join(make_judgement(synthetic=False).claims)
 
 
-def test_the_planned_half_width_is_hanley_and_mcneils() -> None:
-    # AUC .9 with 9 against 9: Q1 = .9 / 1.1, Q2 = 1.62 / 1.9; SE = .0784 by hand.
-    variance = (0.09 + 8 * (0.9 / 1.1 - 0.81) + 8 * (1.62 / 1.9 - 0.81)) / 81
-    assert half_width(0.9, 9, 9) == pytest.approx(1.96 * variance**0.5)
-    assert half_width(0.9, 9, 9) == pytest.approx(0.153, abs=5e-4)
+def test_a_held_out_site_says_what_it_could_show_and_whether_its_probabilities_hold(judgement: Judgement) -> None:
+    claims, site = " ".join(judgement.claims), judgement.sites[3]
+    detectable = detectable_difference(0.9, site.num_positive, site.num_negative)
+    assert f"would have to differ by {detectable:.3f} to be told apart with 80 % power" in claims
+    slope = site.calibration_slope
+    assert slope.low > 1 and f"not extreme enough: calibration slope {slope.value:.3f}" in claims
+    fine = slope.model_copy(update={"low": 0.9, "high": 1.2})
+    calm = (*judgement.sites[:3], site.model_copy(update={"calibration_slope": fine}))
+    assert "calibration slope" not in " ".join(plain_words(judgement.model_copy(update={"sites": calm})))
 
 
 def test_report_json_is_json_as_the_standard_has_it(run_folder: Path) -> None:

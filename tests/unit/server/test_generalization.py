@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from fedlung.config import RunConfig
 from fedlung.errors import RunError
@@ -201,7 +202,8 @@ def test_the_held_out_site_changes_neither_round_nor_threshold() -> None:
     selected = [select_round(some.rounds, "auc") for some in (found, other)]
     assert selected[0] == selected[1]
     judgements = [judge(CONFIG, some, selected[0]) for some in (found, other)]
-    assert judgements[0].threshold == judgements[1].threshold
+    for what in ("threshold", "operating_points", "reference_prevalence"):
+        assert getattr(judgements[0], what) == getattr(judgements[1], what)
     assert judgements[0].sites[:2] == judgements[1].sites[:2]
 
 
@@ -215,6 +217,41 @@ def test_the_threshold_is_that_of_the_selected_rounds_validation() -> None:
     assert confusion is not None and (confusion.true_positive, confusion.false_positive) == (8, 4)
 
 
+def test_the_operating_points_and_the_prevalence_are_those_of_pooled_source_validation() -> None:
+    # GOOD twice: negatives at -2 and 1.5, positives at 1 and 2, eight examples of each score. Specificity .90 only
+    # above 1.5, sensitivity .90 only below 1; the thresholds lie halfway to the next score.
+    found = evidence({"A": PERFECT, "B": GOOD, "X": CHANCE})
+    found = replace(found, rounds=[replies(1, GOOD, GOOD)])
+    judgement = judge(CONFIG, found, select_round(found.rounds, "auc"))
+    spec90, sens90 = judgement.operating_points.spec90, judgement.operating_points.sens90
+    assert spec90.probability == pytest.approx(expit(1.75), abs=0.007)
+    assert sens90.probability == pytest.approx(expit(-0.5), abs=0.007)
+    assert judgement.reference_prevalence == 0.5
+    good = judgement.sites[1]
+    assert (good.sensitivity_at_spec90.value, good.specificity_at_spec90.value) == (0.5, 1.0)
+    assert (good.sensitivity_at_sens90.value, good.specificity_at_sens90.value) == (1.0, 0.5)
+    assert good.sensitivity_at_spec90.low is not None
+    assert judgement.gap.sensitivity_at_spec90.value == (0.5 + 0.5) / 2 - 0.5
+
+
+def test_an_operating_point_that_validation_cannot_reach_is_undefined_with_its_reason() -> None:
+    found = evidence({"A": PERFECT, "B": GOOD, "X": CHANCE})
+    found = replace(found, rounds=[replies(1, ([-1.0, 15.0], [1.0, 15.0]), ([-1.0, 15.0], [1.0, 15.0]))])
+    judgement = judge(CONFIG, found, select_round(found.rounds, "auc"))
+    assert judgement.operating_points.spec90.reason == "no threshold reaches it on validation"
+    assert judgement.sites[0].sensitivity_at_spec90.reason == "no threshold could be frozen"
+    assert judgement.sites[0].sensitivity_at_sens90.value is not None
+
+
+def test_numbers_carried_over_to_the_reference_prevalence_do_not_move_with_the_sites_own() -> None:
+    few, many = ([-1.0, 1.0], [1.0]), ([-1.0, 1.0], [1.0] * 5)
+    found = judged({"A": few, "B": many, "X": CHANCE})
+    assert found.reference_prevalence == 0.5
+    assert found.sites[0].precision.value != found.sites[1].precision.value
+    assert found.sites[0].precision_adjusted.value == found.sites[1].precision_adjusted.value == pytest.approx(2 / 3)
+    assert found.sites[0].auprc_adjusted.value == pytest.approx(found.sites[1].auprc_adjusted.value)
+
+
 def test_validation_of_one_class_gives_no_threshold_and_says_so() -> None:
     found = evidence({"A": PERFECT, "B": GOOD, "X": CHANCE})
     found = replace(found, rounds=[replies(1, ONLY_POSITIVE, ONLY_POSITIVE)])
@@ -222,6 +259,9 @@ def test_validation_of_one_class_gives_no_threshold_and_says_so() -> None:
     assert judgement.threshold.probability is None and judgement.threshold.reason
     assert judgement.sites[0].f1.reason == "no threshold could be frozen"
     assert judgement.sites[0].auc.value == 1.0 and judgement.sites[0].confusion is None
+    assert judgement.operating_points.sens90.reason == "validation has one class only"
+    assert judgement.reference_prevalence is None
+    assert "no reference prevalence" in str(judgement.sites[0].auprc_adjusted.reason)
 
 
 def test_the_same_answers_in_another_order_give_the_same_judgement_to_the_last_digit() -> None:
