@@ -8,11 +8,11 @@ from functools import partial
 import inputs
 import numpy as np
 import torch
+from scipy import ndimage
+from timing import Way, begin, parser, race
+
 from fedlung.ct import Volume
 from fedlung.preprocess.resample import cube_target, resample
-from scipy import ndimage
-
-from timing import Way, begin, parser, race
 
 MONAI = "MONAI Spacing + Crop + Resize (aliased)"
 

@@ -34,7 +34,9 @@ def chest(*, quick: bool = False, shape_DHW: tuple[int, int, int] | None = None,
     hu[lung] = np.where(vessels[lung], 30, -860)
     hu += 25 * rng.standard_normal(shape, dtype=np.float32)
     origin_mm = tuple(-(num - 1) / 2 * step for num, step in zip(shape, spacing_mm, strict=True))[::-1]
-    return Volume(np.round(hu).astype(np.int16), Geometry(shape, spacing_mm, origin_mm), f"1.2.826.0.1.{seed}", "NOBODY")
+    return Volume(
+        np.round(hu).astype(np.int16), Geometry(shape, spacing_mm, origin_mm), f"1.2.826.0.1.{seed}", "NOBODY"
+    )
 
 
 def write_dicom(folder: Path, volume: Volume) -> None:
@@ -64,4 +66,3 @@ def write_dicom(folder: Path, volume: Volume) -> None:
 def real_series(data: Path) -> list[Path]:
     """The folders of whole LIDC-IDRI series, or none."""
     return sorted({path.parent for path in (data / "lidc-idri").glob("*/*/*.dcm")})
-

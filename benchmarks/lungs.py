@@ -14,11 +14,11 @@ import inputs
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
+from timing import Way, begin, parser, race
+
 from fedlung.ct import Geometry, find_series, read_series
 from fedlung.preprocess.lungs import find_lungs
-from scipy import ndimage
-
-from timing import Way, begin, parser, race
 
 AIR_HU = -400
 SCIPY = "SciPy at 1 x 2 x 2"

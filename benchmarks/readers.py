@@ -7,26 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from timing import Way
 
 from fedlung.ct import find_series, read_series
-from timing import Way
 
 SIMPLEITK = "SimpleITK ImageSeriesReader"
 
 
-def ways(folder: Path, *, compressed: bool = False) -> list[Way]:
-    """Ours first. pydicom alone decodes no JPEG-LS, and neither do the readers that stand on it."""
-    rows = [
+def ways(folder: Path) -> list[Way]:
+    """Ours first."""
+    return [
         Way("fedlung find_series + read_series, all checks", partial(by_fedlung, folder)),
         Way(SIMPLEITK, partial(by_simpleitk, folder), ("SimpleITK",)),
         Way("MONAI LoadImage, ITKReader", partial(by_monai, folder, "ITKReader"), ("monai", "itk")),
-        Way("torchio ScalarImage", partial(by_torchio, folder), ("torchio",)),
-    ]
-    on_pydicom = [
         Way("MONAI LoadImage, PydicomReader", partial(by_monai, folder, "PydicomReader"), ("monai",)),
+        Way("torchio ScalarImage", partial(by_torchio, folder), ("torchio",)),
         Way("pydicom pixel_array, to int16 HU", partial(by_pydicom, folder)),
     ]
-    return rows if compressed else rows + on_pydicom
 
 
 def by_fedlung(folder: Path) -> np.ndarray:

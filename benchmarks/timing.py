@@ -60,16 +60,25 @@ def begin(options: argparse.Namespace) -> None:
 
         SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(options.threads)
     found = [f"{name} {importlib.metadata.version(name)}" for name in PEERS if importlib.util.find_spec(name)]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, Python {platform.python_version()}")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, Python {platform.python_version()}"
+    )
     print(", ".join(found))
 
 
 def race(
-    title: str, ways: Sequence[Way], *, base: str, rounds: int, target: float | None = None
+    title: str,
+    ways: Sequence[Way],
+    *,
+    base: str,
+    rounds: int,
+    target: float | None = None,
+    things: tuple[int, str] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Time the ways, print their table and give the ratio of each to the base: (wall, cpu), medians.
 
-    ``target`` is what the first way should stay below. The result is empty where the base itself is not installed.
+    ``target`` is what the first way should stay below; ``things`` is how many of what a run does, for a rate. Without
+    the base, its row says why and there are no ratios.
     """
     print(f"\n{title}")
     there = [way for way in ways if not way.missing]
@@ -77,18 +86,17 @@ def race(
         if way.missing:
             print(f"  {way.name}: not installed ({', '.join(way.missing)}); pip install 'fedlung[bench]' brings it")
     seconds = _seconds(there, rounds)
-    if base not in seconds:
-        return {}
     ratios = {}
-    print(f"  {'':44} {'wall ms':>9} {'cpu ms':>9} {'wall ratio':>11} {'middle half':>13} {'cpu ratio':>10}")
+    print(f"  {'':46} {'wall ms':>9} {'cpu ms':>9} {'wall ratio':>11} {'middle half':>13} {'cpu ratio':>10}")
     for name, taken in seconds.items():
-        walls, cpus = ([one[axis] / other[axis] for one, other in zip(taken, seconds[base])] for axis in (0, 1))
-        low, middle, high = _quartiles(walls)
         wall_ms, cpu_ms = (1e3 * statistics.median(one[axis] for one in taken) for axis in (0, 1))
-        ratios[name] = middle, statistics.median(cpus)
-        print(
-            f"  {name:44} {wall_ms:9.1f} {cpu_ms:9.1f} {middle:11.3f} {f'{low:.3f}-{high:.3f}':>13} {ratios[name][1]:10.3f}"
-        )
+        row = f"  {name:46} {wall_ms:9.1f} {cpu_ms:9.1f}"
+        if base in seconds:
+            walls, cpus = ([a[axis] / b[axis] for a, b in zip(taken, seconds[base], strict=True)] for axis in (0, 1))
+            low, middle, high = _quartiles(walls)
+            ratios[name] = middle, statistics.median(cpus)
+            row += f" {middle:11.3f} {f'{low:.3f}-{high:.3f}':>13} {ratios[name][1]:10.3f}"
+        print(row if things is None else f"{row}  {1e3 * things[0] / wall_ms:,.0f} {things[1]}/s")
     if target is not None:
         print(f"  target: at most {target:g} of {base}")
     return ratios
@@ -98,13 +106,6 @@ def cpu_seconds() -> float:
     """Of this process, its threads, and its children, those that still run included (on Linux)."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system + _living_children_seconds()
-
-
-def per_second(ratio_of: Callable[[], object], num: int) -> float:
-    """How many things a second: ``num`` of them are done at a call."""
-    started = time.perf_counter()
-    ratio_of()
-    return num / (time.perf_counter() - started)
 
 
 def _seconds(ways: Sequence[Way], rounds: int) -> dict[str, list[tuple[float, float]]]:

@@ -38,14 +38,16 @@ def check(
     Nothing is prepared or sent. Exit codes: 0 the site can join, 1 it cannot, 2 wrong use or configuration. It cannot
     join with fewer than 3 patients, annotations that cannot be read, or a disk that is too small.
     """
-    from fedlung.cli.checktables import findings_table, needs_text, verdict_text
+    from fedlung.cli.checktables import findings_table, levels_text, needs_text, verdict_text
     from fedlung.preflight import check_site, write_page, write_public
 
     config = RunConfig.from_run_config(parsed_settings(settings))
     request = _request(folder, config, annotations=annotations, device=device, pictures=html is not None)
     with bar("Reading headers") as on_headers, bar("Checking series") as on_series:
         checked = check_site(request, on_headers=on_headers, on_series=on_series)
-    console.print(findings_table(checked))
+    console.print(levels_text(checked))
+    if checked.left_out or any(series.findings for series in checked.series):
+        console.print(findings_table(checked))
     console.print(needs_text(checked), soft_wrap=True)
     if json is not None:
         write_public(checked, json)

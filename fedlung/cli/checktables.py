@@ -12,9 +12,14 @@ from fedlung.preflight.html import needs, reasons
 STYLES = {PASS: "green", WARN: "yellow", FAIL: "red"}
 
 
+def levels_text(check: SiteCheck) -> str:
+    """How many series pass, pass with a warning, and fail."""
+    return "Series: " + ", ".join(f"{level} {check.count(level)}" for level in (PASS, WARN, FAIL))
+
+
 def findings_table(check: SiteCheck) -> Table:
     """Codes with how many series have them and what to do; files that are no slices below."""
-    table = Table("level", "reason", "series", "what to do", title="Series, by what was found")
+    table = Table("level", "reason", "series", "what to do", title="What was found")
     for reason in reasons(check):
         level = f"[{STYLES[reason.level]}]{reason.level}[/]"
         table.add_row(level, escape(reason.code), str(len(reason.numbers)), escape(reason.remedy))
@@ -25,7 +30,6 @@ def findings_table(check: SiteCheck) -> Table:
     remedies = {row.code: row.remedy for row in check.left_out}
     for code, numbers in sorted(files.items()):
         table.add_row("", escape(code), f"{sum(numbers)} files", escape(remedies[code]))
-    table.caption = ", ".join(f"{level} {check.count(level)}" for level in (PASS, WARN, FAIL))
     return table
 
 

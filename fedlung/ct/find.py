@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedlung.ct.audit import COPY, Finding, Slices, audit_file, audit_series, needed_repairs, without_copies
-from fedlung.ct.headers import DamagedHeaderError, Header, read_headers
-from fedlung.ct.metaimage import data_file, find_metaimage, is_metaimage
-from fedlung.ct.nifti import find_nifti, image_file, is_nifti
+from fedlung.ct.dicom.headers import DamagedHeaderError, Header, read_headers
+from fedlung.ct.formats.metaimage import data_file, find_metaimage, is_metaimage
+from fedlung.ct.formats.nifti import find_nifti, image_file, is_nifti
+from fedlung.ct.formats.onefile import without_namesakes
 from fedlung.ct.series import LeftOut, Repair, Series
-from fedlung.ct.stored import without_namesakes
 from fedlung.ct.tree import UNREADABLE, Tally, printable, regular_files
 from fedlung.errors import DataError, SeriesError
 
@@ -72,11 +72,11 @@ class _Found:
         try:
             headers = read_headers(path)
         except SeriesError as error:
-            if not (is_claimed and error.code == "NOT_DICOM"):
+            if not (is_claimed and error.code in ("NOT_DICOM", "EMPTY_FILE")):
                 self._add_unreadable(path, error)
             return
         except OSError:
-            self.left_out.add(path, UNREADABLE)
+            self.left_out.add_lost(path, UNREADABLE)
             return
         finding = next((finding for header in headers if (finding := audit_file(header))), None)
         if finding is not None:
@@ -87,28 +87,33 @@ class _Found:
     def _add_unreadable(self, path: Path, error: SeriesError) -> None:
         uid = error.series_uid if isinstance(error, DamagedHeaderError) else ""
         self.damaged.update([uid] if uid else [])
+        finding = Finding(error.code, error.sentence, error.remedy)
         if isinstance(error, DamagedHeaderError) and error.is_series:
             self.whole.append(LeftOut(uid or printable(path), error.code, error.sentence, error.remedy))
+        elif error.code == "EMPTY_FILE" or (isinstance(error, DamagedHeaderError) and not uid):
+            self.left_out.add_lost(path, finding)
         else:
-            self.left_out.add(path, Finding(error.code, error.sentence, error.remedy))
+            self.left_out.add(path, finding)
 
     def judged(self, repair: frozenset[Repair]) -> tuple[list[Series], list[LeftOut]]:
         """The series, and a row for everything else."""
         judged = list(self.whole)
         for uid in sorted(self.by_uid):
             headers = _without_copies(self.by_uid[uid], self.left_out)
-            judged.append(judge_series(headers, repair, num_damaged=self.damaged[uid]))
+            num_lost = self.left_out.num_lost({header.path.parent for header in headers})
+            judged.append(judge_series(headers, repair, num_damaged=self.damaged[uid], num_lost=num_lost))
         series, namesakes = without_namesakes([one for one in judged if isinstance(one, Series)])
         rows = [row for row in judged if isinstance(row, LeftOut)]
         return sorted(series, key=lambda one: one.series_uid), rows + namesakes + self.left_out.rows()
 
 
 def judge_series(
-    headers: list[Header], repair: frozenset[Repair] = frozenset(), *, num_damaged: int = 0
+    headers: list[Header], repair: frozenset[Repair] = frozenset(), *, num_damaged: int = 0, num_lost: int = 0
 ) -> Series | LeftOut:
     """A series of slices that passed every check, or will by the repairs that were asked for; or why it did not.
 
     num_damaged  files of the series whose header cannot be read: an end of the scan may be in them
+    num_lost     files beside its own that tell not what they are or were: so it may be, and that is a warning
     """
     finding = audit_series(headers, repair=repair) or _damaged(num_damaged)
     num_files = len({header.path for header in headers})
@@ -126,7 +131,15 @@ def judge_series(
         scanner_model=first.scanner_model,
         slice_thickness_mm=first.slice_thickness_mm,
         repairs=needed_repairs(headers) if repair else (),
+        warnings=_maybe_truncated(num_lost),
     )
+
+
+def _maybe_truncated(num_lost: int) -> tuple[str, ...]:
+    if not num_lost:
+        return ()
+    found = f"{num_lost} files beside the slices are empty, damaged, broken links or may not be read"
+    return (f"MAYBE_TRUNCATED: {found}; an end may be missing.",)
 
 
 def _damaged(num_files: int) -> Finding | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fedlung.ct.audit import Slices, audit_series, warnings_of
+from fedlung.ct.dicom.headers import Header, read_headers
+from fedlung.ct.formats.metaimage import read_metaimage
+from fedlung.ct.formats.nifti import read_nifti
 from fedlung.ct.geometry import Geometry
-from fedlung.ct.headers import Header, read_headers
-from fedlung.ct.metaimage import read_metaimage
-from fedlung.ct.nifti import read_nifti
 from fedlung.ct.repair import repair_volume, repair_warnings
 from fedlung.ct.series import Repair, Series
 from fedlung.ct.volume import Acquisition, Volume
@@ -36,7 +36,7 @@ def read_series(series: Series) -> Volume:
         series_uid=first.series_uid,
         patient_id=first.patient_id,
         acquisition=_acquisition(first),
-        warnings=_warnings(slices, series.repairs),
+        warnings=(*series.warnings, *_warnings(slices, series.repairs)),
         repairs=series.repairs,
     )
 

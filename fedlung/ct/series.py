@@ -17,6 +17,7 @@ class Series:
     positions_mm  of each slice along that normal
     form          what the files are
     repairs       what ``read_series`` will mend by resampling along the true positions, because the site asked for it
+    warnings      what is odd about the files beside it, which ``read_series`` cannot see; begins with a stable code
     """
 
     series_uid: str
@@ -30,6 +31,7 @@ class Series:
     slice_thickness_mm: float = float("nan")
     form: Literal["dicom", "metaimage", "nifti"] = "dicom"
     repairs: tuple[Repair, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_files(self) -> int:

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedlung.ct.audit import Finding
 from fedlung.ct.series import LeftOut
 
-NOT_A_FILE = Finding("NOT_A_FILE", "a broken link, a pipe, a socket or a device.", "Nothing to do.")
+NOT_A_FILE = Finding("NOT_A_FILE", "a pipe, a socket or a device.", "Nothing to do.")
+BROKEN_LINK = Finding("NOT_A_FILE", "a broken link.", "Restore the file that it names, if that is a slice.")
+SAME_FILE = Finding("DUPLICATE_COPY", "another name or link of a file that was looked at.", "Nothing to do.")
 UNREADABLE = Finding("UNREADABLE", "it cannot be opened.", "Give the site's user the right to read it.")
 
 
 @dataclass
 class Tally:
-    """Files that are left out, counted by folder and reason."""
+    """Files that are left out, counted by folder and reason.
+
+    lost  folder -> files in it that may be slices and tell not whose: an end of any series there may be among them
+    """
 
     counts: dict[tuple[str, Finding], list[str]] = field(default_factory=lambda: defaultdict(list))
+    lost: Counter[str] = field(default_factory=Counter)
 
     def add(self, path: Path, finding: Finding) -> None:
         """One more file."""
         self.counts[printable(path.parent), finding].append(printable(path.name))
+
+    def add_lost(self, path: Path, finding: Finding) -> None:
+        """One more file, which may be a slice."""
+        self.add(path, finding)
+        self.lost[printable(path.parent)] += 1
+
+    def num_lost(self, folders: Collection[Path]) -> int:
+        """Files in these folders that may be slices."""
+        return sum(self.lost[printable(folder)] for folder in folders) if self.lost else 0
 
     def rows(self) -> list[LeftOut]:
         """A row for each folder and reason, with the name of the first file."""
@@ -37,7 +52,7 @@ class Tally:
 def regular_files(folder: Path, left_out: Tally) -> Iterator[Path]:
     """Every regular file below a folder, in the order of names; links are followed.
 
-    A file or folder that is met again, by another link or name, is passed over: it has been looked at.
+    A folder that is met again is passed over, a file by another name is a row: each has been looked at.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
@@ -49,9 +64,11 @@ def regular_files(folder: Path, left_out: Tally) -> Iterator[Path]:
             # By names: to compare two paths takes ten times as long.
             children = sorted(path.iterdir(), key=lambda child: child.name, reverse=True) if is_folder else []
         except OSError as error:
-            left_out.add(path, UNREADABLE if isinstance(error, PermissionError) else NOT_A_FILE)
+            left_out.add_lost(path, UNREADABLE if isinstance(error, PermissionError) else BROKEN_LINK)
             continue
         if (status.st_dev, status.st_ino) in seen:
+            if not is_folder:
+                left_out.add(path, SAME_FILE)
             continue
         seen.add((status.st_dev, status.st_ino))
         waiting.extend(children)

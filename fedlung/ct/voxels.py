@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from fedlung.ct.audit.content import ContentAudit
 from fedlung.ct.decoding import decode_stored
-from fedlung.ct.header import Header
+from fedlung.ct.dicom.header import Header
+from fedlung.ct.dicom.source import OpenFile
 from fedlung.ct.hounsfield import HU_FLOOR, HU_LIMITS, refuse_implausible
-from fedlung.ct.source import OpenFile
 from fedlung.errors import SeriesError
 
 _LOWEST, _HIGHEST = np.int16(HU_FLOOR), np.int16(HU_LIMITS.max)

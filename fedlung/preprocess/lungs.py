@@ -41,12 +41,13 @@ from fedlung.preprocess.resample import Box, crop, isotropic_target, resample
 
 HUArray = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 
+GLANCE_MM = 6.0  # a chest wall and the room are told apart on samples this far apart
 FINE_MM = 2.0  # the fine grid takes every n-th voxel along an axis, with the largest n that leaves them this near
 COARSE_MM = 3.0  # with this the closing is one by a ball of 14 mm: it enters the dent of a 16 mm nodule by 2.5 mm
 AIR_HU = -400  # half way from lung (-850) to soft tissue (50): the surface does not move when voxels are averaged
 BESIDE = 0.1 * WHOLE  # air where the closed lungs have a smaller share is not theirs
 CLOSED = 0.6 * WHOLE  # above a half: a straight pleura is drawn by its own air, not by what the coarse grid blurs
-FILLED_MORE = 0.25  # and what the closing added counts so much more, for nothing else draws a dent
+FILLED_MORE = 4  # and what the closing added counts by one part in so many more, for nothing else draws a dent
 SMALLEST_LUNG = 0.15  # of the larger one's volume; below that it is a windpipe or gas in the bowel
 PLAUSIBLE_L = (0.3, 10.0)  # a slab of 10 cm with one lung, and more than anybody's inspiration
 
@@ -55,7 +56,7 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Lungs:
-    """The lungs on the fine grid, which covers the whole image.
+    """The lungs on the fine grid, which covers all of the image that has tissue in it.
 
     share_DHW  how much of each voxel they fill, 0 to 255
     found      False: no plausible lungs, and the mask is the body, or everything where there is not even a body
@@ -96,7 +97,8 @@ def find_lungs(voxels_DHW: torch.Tensor, geometry: Geometry) -> Lungs:
     Always on the CPU, as is ``mask_on``: a voxel that rounding puts on the other side of the threshold could move the
     crop of a case, and a case must have the same grid and mask whatever device a site has.
     """
-    air, fine = _air_share(voxels_DHW.numpy(), geometry)
+    box = _tissue_box(voxels_DHW.numpy(), geometry)
+    air, fine = _air_share(voxels_DHW.numpy()[box], crop(geometry, box))
     coarse = isotropic_target(fine, COARSE_MM)
     share = _mean_share(half(air), fine, coarse)
     airy = half(share)
@@ -108,6 +110,18 @@ def find_lungs(voxels_DHW: torch.Tensor, geometry: Geometry) -> Lungs:
         return Lungs(_drawn(closed, coarse, air, fine), fine, True, volume_l)
     anything = body if body.any() else np.ones_like(body)
     return Lungs(_drawn(anything * np.uint8(WHOLE), coarse, np.zeros_like(air), fine), fine, False, volume_l)
+
+
+def _tissue_box(voxels_DHW: HUArray, geometry: Geometry) -> Box:
+    """All slices, and the rows and columns with tissue; often two thirds of an image, the rest is the room's air."""
+    _, y, x = (max(1, int(GLANCE_MM / step_mm)) for step_mm in geometry.spacing_mm)
+    glance = voxels_DHW[:, ::y, ::x] > AIR_HU
+    _, H, W = voxels_DHW.shape
+    _, rows, columns = box_of(glance, margin=2)
+    if not glance.any():
+        return slice(0, len(voxels_DHW)), slice(0, H), slice(0, W)
+    (y0, y1), (x0, x1) = ((part.start * step, part.stop * step) for part, step in ((rows, y), (columns, x)))
+    return slice(0, len(voxels_DHW)), slice(y0, min(y1, H)), slice(x0, min(x1, W))
 
 
 def _air_share(voxels_DHW: HUArray, geometry: Geometry) -> tuple[ShareArray, Geometry]:
@@ -134,8 +148,8 @@ def _mean_share(air_DHW: BoolArray, fine: Geometry, coarse: Geometry) -> ShareAr
     origin_mm = tuple(fine.index_to_world([first])[0].tolist())
     source = Geometry(counts.shape, spacing_mm, origin_mm, fine.direction)  # type: ignore[arg-type]
     pairs = torch.from_numpy(counts)
-    mean = resample(pairs, source, coarse, interpolation="linear", antialias=True, device=_CPU).numpy()
-    return (mean * (WHOLE / float(np.prod(steps))) + 0.5).astype(np.uint8)
+    mean = resample(pairs, source, coarse, interpolation="linear", antialias=True, device=_CPU)
+    return mean.mul_(WHOLE / float(np.prod(steps))).round_().to(torch.uint8).numpy()
 
 
 def _pairs(counts_DHW: ShareArray, axis: int) -> ShareArray:
@@ -170,10 +184,11 @@ def _closed(piece_DHW: BoolArray, share_DHW: ShareArray) -> ShareArray:
     longer = np.pad(own, ((reach, reach), (0, 0), (0, 0)), mode="edge")
     padded = np.pad(longer, ((0, 0), (reach, reach), (reach, reach)))
     closed = ~ball_dilated(~ball_dilated(padded))[(slice(reach, -reach),) * 3]
+    more = (closed - own) // FILLED_MORE  # a closing takes nothing away
+    closed += np.minimum(more, WHOLE - closed)
     closed[holes(half(closed))] = WHOLE
-    added = closed - np.minimum(own, closed)
     share = np.zeros(piece_DHW.shape, np.uint8)
-    share[box] = np.minimum(closed + added * np.float32(FILLED_MORE), WHOLE)
+    share[box] = closed
     return share
 
 

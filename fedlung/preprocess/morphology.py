@@ -16,8 +16,6 @@ Value = TypeVar("Value", np.bool_, np.uint8)
 
 WHOLE = 255  # the share of a voxel that is filled
 
-_IN_PLANE = np.array([[[0, 0, 0]] * 3, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[0, 0, 0]] * 3], dtype=bool)
-
 
 def half(share_DHW: ShareArray) -> BoolArray:
     """Where a voxel is filled by half or more."""
@@ -54,10 +52,12 @@ def outside_in_plane(mask_DHW: BoolArray) -> BoolArray:
     _, H, W = mask_DHW.shape
     even = np.pad(mask_DHW, ((0, 0), (0, H % 2), (0, W % 2)), mode="edge")
     rows = even[:, ::2] | even[:, 1::2]
-    free, _ = ndimage.label(~(rows[:, :, ::2] | rows[:, :, 1::2]), structure=_IN_PLANE)
-    reached = _labelled(free, np.concatenate([free[:, [0, -1]].ravel(), free[:, :, [0, -1]].ravel()]))
+    free = ~(rows[:, :, ::2] | rows[:, :, 1::2])
+    # Planes are laid out below each other: they touch along their borders alone, which are outside on either plane.
+    labels = ndimage.label(free.reshape(-1, free.shape[2]))[0].reshape(free.shape)
+    reached = _labelled(labels, np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
     reached = _greatest_along(_greatest_along(reached, [1]), [2])  # what the thicker mask has covered beside itself
-    return reached.repeat(2, axis=1).repeat(2, axis=2)[:, :H, :W] & ~mask_DHW
+    return doubled(reached, mask_DHW.shape) & ~mask_DHW
 
 
 def opened(mask_DHW: BoolArray) -> BoolArray:
@@ -67,19 +67,24 @@ def opened(mask_DHW: BoolArray) -> BoolArray:
 
 
 def doubled(mask_DHW: BoolArray, shape_DHW: tuple[int, ...]) -> BoolArray:
-    """A mask of every second voxel, spread over all."""
+    """A mask of every second row and column, and slice where it has fewer, spread over a grid of this shape."""
     D, H, W = shape_DHW
-    return mask_DHW.repeat(2, axis=0)[:D].repeat(2, axis=1)[:, :H].repeat(2, axis=2)[:, :, :W]
+    pairs = mask_DHW.astype(np.uint16) * np.uint16(0x0101)  # two voxels in a word: several times as fast as np.repeat
+    spread = pairs.view(np.bool_).repeat(2, axis=1)
+    return (spread.repeat(2, axis=0) if len(spread) < D else spread)[:D, :H, :W]
 
 
 def holes(mask_DHW: BoolArray) -> BoolArray:
-    """What the mask encloses: all else that touches no face of the grid.
+    """What the mask encloses: all else that is not reached from the grid's faces.
 
     In three dimensions, not slice by slice: two lungs that touch before and behind the heart enclose it in a slice.
+    What is outside is found on every second voxel, and is wider by one of these: a mask that has been closed has no
+    crevice that is narrower.
     """
-    labels, _ = ndimage.label(~mask_DHW)
+    labels, _ = ndimage.label(~mask_DHW[::2, ::2, ::2])
     faces = np.concatenate([np.take(labels, [0, -1], axis=axis).ravel() for axis in range(3)])
-    return (labels > 0) & ~_labelled(labels, faces)
+    outside = doubled(cube_dilated(_labelled(labels, faces)), mask_DHW.shape)
+    return ~(mask_DHW | outside)
 
 
 def _labelled(labels_DHW: npt.NDArray[np.int32], which_N: npt.NDArray[np.int32]) -> BoolArray:

@@ -74,7 +74,7 @@ def prepare_series(
 ) -> PrepareLedger:
     """Prepares every series of a folder that is not in the store yet.
 
-    select keeps these series UIDs only: the others are another site's and are no row. repair names what may be mended.
+    select keeps these series UIDs only: other UIDs are another site's and are no row. repair names what may be mended.
     on_headers is told (headers read, all files), then progress (series done, all series). Raises
     StoreError when the store is another configuration's or cannot be written.
     """
@@ -217,10 +217,13 @@ def chosen_series(
     repair: frozenset[Repair] = frozenset(),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Series], list[LeftOut]]:
-    """The series to work on, and rows on what was left out so far."""
+    """The series to work on, and rows on what was left out so far.
+
+    Of what is no case, only a UID that is not selected is another site's; a file that is told by its name is a row.
+    """
     found, left_out = find_series(folder, repair=repair, progress=progress)
     ours = [one for one in found if select is None or one.series_uid in select]
-    rows = [row for row in left_out if select is None or row.what in select or not row.is_series]
+    rows = [row for row in left_out if select is None or row.what in select or not _is_anothers(row)]
     known = {one.series_uid for one in ours} | {row.what for row in rows}
     lacking = sorted((select or frozenset()) - known)
     rows += [_absent("SELECTED_BUT_NOT_FOUND", uid, "the site's table") for uid in lacking]
@@ -230,8 +233,13 @@ def chosen_series(
     return ours, rows
 
 
+def _is_anothers(row: LeftOut) -> bool:
+    """Whether a series that is not selected is another site's; a file whose UID nobody could read may be ours."""
+    return row.is_series and UID.fullmatch(row.what) is not None
+
+
 def _absent(code: str, series_uid: str, where: str) -> LeftOut:
-    sentence = f"series {series_uid} is in {where} and not in the DICOM folder."
+    sentence = f"the series is in {where} and not in the DICOM folder."
     return LeftOut(series_uid, code, sentence, "Export it, or take it out of the table.", 0)
 
 

@@ -13,8 +13,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -181,22 +184,57 @@ class _Passes:
     def _along_z(self, voxels_DHW: torch.Tensor, bands: Sequence[Band], out_dHW: torch.Tensor, first: int = 0) -> None:
         """(d, H, W) from (D, H, W), whose slices begin with the ``first`` of all."""
         num = voxels_DHW.shape[1] * voxels_DHW.shape[2]
-        for band in bands:
-            taken = voxels_DHW[band.taken.start - first : band.taken.stop - first].to(self.device, torch.float32)
-            out = out_dHW[band.out.start - bands[0].out.start : band.out.stop - bands[0].out.start]
-            torch.mm(band.weights, taken.reshape(len(taken), num), out=out.view(-1, num))
+
+        def fill(some: Sequence[Band]) -> None:
+            for band in some:
+                taken = voxels_DHW[band.taken.start - first : band.taken.stop - first].to(self.device, torch.float32)
+                out = out_dHW[band.out.start - bands[0].out.start : band.out.stop - bands[0].out.start]
+                torch.mm(band.weights, taken.reshape(len(taken), num), out=out.view(-1, num))
+
+        self._divided(fill, bands)
 
     def _along_plane(self, voxels_DHW: torch.Tensor, out_Dhw: torch.Tensor, tile: int) -> None:
         """(D, h, w) from (D, H, W), some slices at a time."""
         D, _, W = voxels_DHW.shape
-        rows_hW = self.allocate((min(D, tile), out_Dhw.shape[1], W), device=self.device)
-        for start in range(0, D, tile):
-            chunk = voxels_DHW[start : start + tile].to(self.device, torch.float32)
-            rows, out = rows_hW[: len(chunk)], out_Dhw[start : start + tile]
-            for band in self.bands_y:
-                rows[:, band.out] = band.weights @ chunk[:, band.taken]
-            for band in self.bands_x:
-                out[:, :, band.out] = rows[:, :, band.taken] @ band.weights.T
+
+        def fill(starts: Sequence[int]) -> None:
+            rows_hW = self.allocate((min(D, tile), out_Dhw.shape[1], W), device=self.device)
+            for start in starts:
+                chunk = voxels_DHW[start : start + tile].to(self.device, torch.float32)
+                rows, out = rows_hW[: len(chunk)], out_Dhw[start : start + tile]
+                for band in self.bands_y:
+                    rows[:, band.out] = band.weights @ chunk[:, band.taken]
+                for band in self.bands_x:
+                    out[:, :, band.out] = rows[:, :, band.taken] @ band.weights.T
+
+        self._divided(fill, range(0, D, tile))
+
+    def _divided(self, fill: Callable[[Sequence[Any]], None], work: Sequence[Any]) -> None:
+        """The work, on the CPU in as many threads as torch has.
+
+        Each product runs in one thread: they are small, and threads that meet after each of them wait for the slowest,
+        which on a machine with other work to do takes ten times longer. Nor does their number change a bit then.
+        """
+        num_threads = min(torch.get_num_threads(), len(work)) if self.device.type == "cpu" else 1
+        if num_threads == 1:
+            fill(work)
+            return
+        ends = [round(number * len(work) / num_threads) for number in range(num_threads + 1)]
+        with _one_thread_each(), ThreadPoolExecutor(num_threads) as pool:
+            parts = [pool.submit(fill, work[start:stop]) for start, stop in pairwise(ends)]
+            for part in parts:
+                part.result()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """torch's own threads off, for as long as there are others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

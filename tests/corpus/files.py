@@ -27,7 +27,7 @@ def rubbish_beside(folder: Path) -> None:
         (folder / name).write_bytes(b"\0\5\26\7" + name.encode())
 
 
-@kind(read(16, beside={"NOT_DICOM": 3}))
+@kind(read(16, beside={"EMPTY_FILE": 3}))
 def empty_files_beside(folder: Path) -> None:
     """Files of no byte, one of them called like a slice."""
     scan().write(folder)
@@ -35,7 +35,7 @@ def empty_files_beside(folder: Path) -> None:
         (folder / name).touch()
 
 
-@kind(refused("NONUNIFORM_OR_MISSING_SLICES", beside={"NOT_DICOM": 1}))
+@kind(refused("NONUNIFORM_OR_MISSING_SLICES", beside={"EMPTY_FILE": 1}))
 def slice_of_no_byte(folder: Path) -> None:
     """One slice's file is there and empty."""
     scan().edit(7, lambda one: one.damaged(lambda data: b"")).write(folder)
@@ -72,7 +72,7 @@ def circle_of_links(folder: Path) -> None:
     (folder / "other").symlink_to("scan", target_is_directory=True)
 
 
-@kind(read())
+@kind(read(beside={"DUPLICATE_COPY": 8}))
 def hard_links(folder: Path) -> None:
     """Half of the slices have a second name: one file, not two."""
     scan().write(folder)
@@ -80,7 +80,7 @@ def hard_links(folder: Path) -> None:
         (folder / f"again-{path.name}").hardlink_to(path)
 
 
-@kind(read())
+@kind(read(beside={"DUPLICATE_COPY": 16}))
 def links_to_the_slices(folder: Path) -> None:
     """The slices lie elsewhere; the scan's folder holds links to them, absolute and relative."""
     scan().write(folder / "store")

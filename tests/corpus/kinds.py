@@ -23,7 +23,7 @@ FAMILIES: tuple[str, ...] = (
     "headers",
     "damage",
 )
-FAMILIES += ("syntaxes", "codestreams", "multiframe", "files", "metaimages", "niftis")
+FAMILIES += ("suspicious", "contradicted", "syntaxes", "codestreams", "multiframe", "files", "metaimages", "niftis")
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def data_outside(folder: Path, data_file: str) -> None:
     write_metaimage(inside, ElementDataFile=data_file.format(folder=inside))
 
 
-@kind(refused("DATA_FILE_OUTSIDE", "DATA_FILE_MISSING"))
+@kind(refused("DATA_FILE_OUTSIDE", "DATA_FILE_MISSING", beside={"DUPLICATE_COPY": 1}))
 def metaimage_escapes_through_a_link(folder: Path) -> None:
     """The data file is a link to a file in another folder."""
     inside = folder / "scan"

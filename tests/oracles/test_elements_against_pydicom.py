@@ -9,9 +9,9 @@ import pydicom
 import pytest
 from pydicom.dataset import FileDataset
 
-from fedlung.ct.elements import PIXEL_TAGS, TRANSFER_SYNTAX, Elements, read_elements
-from fedlung.ct.headers import TAGS
-from fedlung.ct.source import OpenFile
+from fedlung.ct.dicom.elements import PIXEL_TAGS, TRANSFER_SYNTAX, Elements, read_elements
+from fedlung.ct.dicom.headers import TAGS
+from fedlung.ct.dicom.source import OpenFile
 
 # pydicom's test files are listed here and not asked of pydicom, which would download those that the wheel lacks.
 WHEEL = Path(pydicom.__file__).parent / "data"

@@ -11,8 +11,8 @@ import SimpleITK
 from scipy.spatial.transform import Rotation
 
 from fedlung.ct import Series, Volume
-from fedlung.ct.metaimage import find_metaimage, is_metaimage, read_metaimage
-from fedlung.ct.nifti import find_nifti, read_nifti
+from fedlung.ct.formats.metaimage import find_metaimage, is_metaimage, read_metaimage
+from fedlung.ct.formats.nifti import find_nifti, read_nifti
 
 SHAPE_ZYX = (5, 6, 7)
 # A turn between the axes, a slight one as of a tilted couch, one far from every axis, and axes that are swapped.

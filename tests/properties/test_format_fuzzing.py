@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlung.ct import LeftOut, find_series, read_series
-from fedlung.ct.metaimage import data_file
+from fedlung.ct.formats.metaimage import data_file
 from fedlung.errors import SeriesError
 
 SECRET = b"\x2a\x03" * 60  # 810 HU, which no other file holds

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlung.ct.geometry import Geometry
-from fedlung.preprocess.resample import axis_weights, crop, cube_target, isotropic_target, resample
+from fedlung.preprocess.kernels import axis_weights
+from fedlung.preprocess.resample import crop, cube_target, isotropic_target, resample
 
 CPU = torch.device("cpu")
 sizes = st.tuples(*[st.integers(1, 14)] * 3)

@@ -18,12 +18,12 @@ import numpy.typing as npt
 from fedlung.ct.audit.findings import Finding
 from fedlung.ct.audit.geometry import is_aside
 from fedlung.ct.audit.matrix import wrong_matrix
-from fedlung.ct.audit.signs import contradicted_bits, contradicted_sign, padding_range
+from fedlung.ct.audit.signs import contradicted_bits, contradicted_order, contradicted_sign, padding_range
 from fedlung.ct.audit.slices import Slices
 from fedlung.ct.audit.smoothness import first_flipped, is_noisy, is_out_of_line, other_order
-from fedlung.ct.audit.torn import TornTail, has_block, is_torn, torn_tail
+from fedlung.ct.audit.torn import TornTail, is_torn, stuck_slices, torn_tail
+from fedlung.ct.dicom.headers import Header
 from fedlung.ct.geometry import Float64Array
-from fedlung.ct.headers import Header
 
 SAMPLES = (128, 8)
 AIR_HU = -1024.0
@@ -36,7 +36,16 @@ TOP_HU, MAX_SHARE_ABOVE = 3071.0, 0.1
 BOTTOM_HU, MAX_SHARE_BELOW = -1200.0, 0.05
 # One slice whose mean jumps and falls back: no part of a body does.
 JUMP_HU, BACK_HU = 300.0, 100.0
+# A rescale that is wrong by a unit's offset is wrong by hundreds; steps between noisy slices are below.
+MIN_CONTRADICTION_HU = 50.0
+# On average over so many changes, less is as sure.
+MIN_MEAN_CONTRADICTION_HU, MIN_CHANGES, MIN_IMAGE_SAMPLES = 10.0, 5, 16
 BACKGROUND_SHARE = 0.75
+# Constant slices up to here are air.
+MAX_AIR_HU = -950.0
+# All that the stored numbers could span. Even a scan that is rescaled slice by slice has air or tissue in each.
+MIN_SPAN_HU = 64.0
+MIN_MIRRORED = 3
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class ContentAudit:
         """Remember a slice by its stored values (before bits are masked, or after). Raises SeriesError."""
         index = self._index[header.path, header.frame]
         # Sign, bits and matrix are declared for all slices alike: eight of them show whether they are right.
-        if index % max(1, len(self.headers) // 8) == 0 or header.signed != self.headers[0].signed:
+        if index % max(1, len(self.headers) // 8) == 0 or _declared(header) != _declared(self.headers[0]):
             for check in DECLARATION_CHECKS:
                 _raise(check(stored_HW, header))
         rows, columns = sample_grid(stored_HW.shape)
@@ -80,6 +89,10 @@ def sample_grid(shape_HW: tuple[int, ...]) -> tuple[slice, slice]:
     """Rows and columns that are sampled: many rows, since damage in a file runs along them."""
     steps = [max(1, length // number) for length, number in zip(shape_HW, SAMPLES, strict=True)]
     return slice(steps[0] // 2, None, steps[0]), slice(steps[1] // 2, None, steps[1])
+
+
+def _declared(header: Header) -> tuple[bool, int]:
+    return header.signed, header.bits_stored
 
 
 def _raise(finding: Finding | None) -> None:
@@ -160,9 +173,14 @@ def _empty(samples: Samples) -> Finding | None:
 
 
 def _is_background(samples: Samples, index: int) -> bool:
-    """Whether the nearest slices that are not constant are mostly of this slice's value: a phantom without noise."""
+    """Whether a constant slice is air beyond the body's end, or all around it, as in a phantom without noise.
+
+    Zeros may be what damage left, so for them the nearest slices that are not constant must be mostly of this value.
+    """
     other_N = np.flatnonzero(~samples.is_constant_N)
     nearest = [*other_N[other_N < index][-1:], *other_N[other_N > index][:1]]
+    if len(nearest) == 1 and samples.stored_NS[index, 0] != 0 and samples.hu_NS[index, 0] <= MAX_AIR_HU:
+        return True
     same = [float((samples.hu_NS[other] == samples.hu_NS[index, 0]).mean()) for other in nearest]
     return bool(same) and min(same) >= BACKGROUND_SHARE
 
@@ -178,13 +196,11 @@ def _torn(samples: Samples) -> Finding | None:
 
 
 def _stuck(samples: Samples) -> Finding | None:
-    """Rows of one value inside a slice, at a height where both neighbours have none."""
+    """Rows of one value inside a slice, where both neighbours have anything else."""
     rows, columns = samples.grid_hw
-    blocks_N = has_block(samples.stored_NS.reshape(len(samples.headers), len(rows), len(columns)))
-    for index in range(1, len(blocks_N) - 1):
-        if blocks_N[index] and not blocks_N[index - 1] and not blocks_N[index + 1]:
-            sentence = "a slice has several rows of one value in its middle, and its neighbours have none."
-            return Finding("STUCK_PIXELS", sentence, COPY_AGAIN)
+    if stuck_slices(samples.hu_NS.reshape(len(samples.headers), len(rows), len(columns))).any():
+        sentence = "a slice has several rows of one value, where both its neighbours have an image."
+        return Finding("STUCK_PIXELS", sentence, COPY_AGAIN)
     return None
 
 
@@ -212,21 +228,47 @@ def _no_air_possible(samples: Samples) -> Finding | None:
     return Finding("IMPLAUSIBLE_HU", sentence, WRONG_NUMBERS)
 
 
+def _no_span(samples: Samples) -> Finding | None:
+    """A slope so small that all numbers of a slice mean nearly the same."""
+    span_hu = min(header.slope * 2**header.bits_stored for header in samples.headers)
+    if span_hu >= MIN_SPAN_HU:
+        return None
+    sentence = f"all numbers that a slice may store lie within {span_hu:.3g} HU, expected {MIN_SPAN_HU:.0f} or more."
+    return Finding("IMPLAUSIBLE_HU", sentence, WRONG_NUMBERS)
+
+
 def _wrong_rescale(samples: Samples) -> Finding | None:
     """Where a rescale changes from slice to slice, stored values may jump and HU go on, never the other way round."""
-    rescale_N2 = np.array([(header.slope, header.intercept) for header in samples.headers])
-    changes = np.flatnonzero((np.diff(rescale_N2, axis=0) != 0).any(axis=1))
-    hu_jump, stored_jump = (np.abs(np.diff(values.mean(axis=1))) for values in (samples.hu_NS, samples.stored_NS))
-    wrong = [i for i in changes if hu_jump[i] > JUMP_HU and stored_jump[i] * rescale_N2[i, 0] < hu_jump[i] / 4]
-    if wrong:
-        sentence = f"HU jump by {hu_jump[wrong[0]]:.0f} where the rescale changes, and the stored values do not."
-        return Finding("RESCALE_CONTRADICTED", sentence, WRONG_NUMBERS)
-    return None
+    rescales = [(header.slope, header.intercept) for header in samples.headers]
+    changes = [index for index in range(len(rescales) - 1) if rescales[index] != rescales[index + 1]]
+    steps_C2 = np.array([_steps_at_change(samples, index, rescales) for index in changes]).reshape(-1, 2)
+    clear_C2 = steps_C2[steps_C2[:, 0] > MIN_CONTRADICTION_HU]
+    hu, stored = steps_C2.mean(axis=0) if len(steps_C2) >= MIN_CHANGES else (0.0, 0.0)
+    if not (clear_C2[:, 1] < clear_C2[:, 0] / 4).any() and not (hu > MIN_MEAN_CONTRADICTION_HU and stored < hu / 4):
+        return None
+    sentence = f"HU jump by up to {steps_C2[:, 0].max():.0f} where the rescale changes, and the stored values do not."
+    return Finding("RESCALE_CONTRADICTED", sentence, WRONG_NUMBERS)
+
+
+def _steps_at_change(samples: Samples, index: int, rescales: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """By how many HU the slice after ``index`` differs, and by how many if the rescale had not changed: medians.
+
+    Without what is lowest in its slice: that fills what was not measured, or was cut off there.
+    """
+    before_S, after_S = samples.rescaled_NS[index : index + 2].astype(np.float64)
+    (slope, intercept), (next_slope, next_intercept) = rescales[index : index + 2]
+    is_image_S = (before_S > np.nanmin(before_S, initial=np.inf)) & (after_S > np.nanmin(after_S, initial=np.inf))
+    if is_image_S.sum() < MIN_IMAGE_SAMPLES:
+        return 0.0, 0.0
+    alike_S = (after_S - next_intercept) / next_slope * slope + intercept
+    hu, stored = (abs(float(np.median((found_S - before_S)[is_image_S]))) for found_S in (after_S, alike_S))
+    return hu, stored
 
 
 def _jump(samples: Samples) -> Finding | None:
     up_N, down_N = np.diff(samples.mean_N)[:-1], -np.diff(samples.mean_N)[1:]
-    jumps = (np.minimum(np.abs(up_N), np.abs(down_N)) > JUMP_HU) & (np.abs(up_N - down_N) < BACK_HU)
+    limit_hu = max(JUMP_HU, 2 * float(np.median(np.abs(np.diff(samples.mean_N)))))
+    jumps = (np.minimum(np.abs(up_N), np.abs(down_N)) > limit_hu) & (np.abs(up_N - down_N) < BACK_HU)
     if jumps.any():
         sentence = f"{int(jumps.sum())} slices differ from both neighbours by more than {JUMP_HU:.0f} HU on average."
         return Finding("INTENSITY_JUMP", sentence, WRONG_NUMBERS)
@@ -242,11 +284,17 @@ def _copied(samples: Samples) -> Finding | None:
         if other != index and np.array_equal(samples.voxels_DHW[other], samples.voxels_DHW[index]):
             copies.append((other, index))
     few = len(copies) <= max(1, len(samples.headers) // 8)
-    for pair in copies:
+    for pair in [] if _is_mirror(copies) else copies:
         if is_noisy(samples.voxels_DHW[pair[1]]) or (few and any(is_out_of_line(samples.hu_NS, i) for i in pair)):
             sentence = f"{len(copies)} slices have the very pixels of another slice."
             return Finding("DUPLICATE_PIXELS", sentence, "Export again: a slice was overwritten by another.")
     return None
+
+
+def _is_mirror(copies: list[tuple[int, int]]) -> bool:
+    """Whether all copies are one mirror image about a slice or a gap, down to it: a phantom that is made so."""
+    is_about_one = len(copies) >= MIN_MIRRORED and len({one + other for one, other in copies}) == 1
+    return is_about_one and min(other - one for one, other in copies) <= 2
 
 
 def _flipped(samples: Samples) -> Finding | None:
@@ -267,6 +315,7 @@ def _out_of_order(samples: Samples) -> Finding | None:
 
 DECLARATION_CHECKS: tuple[Callable[[npt.NDArray, Header], Finding | None], ...] = (
     wrong_matrix,
+    contradicted_order,
     contradicted_bits,
     contradicted_sign,
 )
@@ -277,6 +326,7 @@ VOLUME_CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
     _stuck,
     _beyond_hounsfield,
     _no_air_possible,
+    _no_span,
     _wrong_rescale,
     _jump,
     _copied,

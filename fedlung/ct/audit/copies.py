@@ -6,7 +6,7 @@ import filecmp
 from collections.abc import Sequence
 
 from fedlung.ct.audit.findings import Finding
-from fedlung.ct.headers import Header
+from fedlung.ct.dicom.headers import Header
 
 COPY = Finding("DUPLICATE_COPY", "a byte for byte copy of another file of the series.", "Nothing to do.")
 

@@ -12,7 +12,7 @@ from pydicom.uid import (
 )
 
 from fedlung.ct.audit.findings import Finding
-from fedlung.ct.headers import Header
+from fedlung.ct.dicom.headers import Header
 
 # An export may declare no class or a vendor's own; DICOM's own classes for something else are believed.
 DICOM_STORAGE = "1.2.840.10008.5.1.4.1.1."

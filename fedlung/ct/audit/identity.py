@@ -12,7 +12,7 @@ import numpy as np
 
 from fedlung.ct.audit.findings import Finding
 from fedlung.ct.audit.slices import Slices
-from fedlung.ct.headers import Header
+from fedlung.ct.dicom.headers import Header
 
 SPLIT = "Split it by what differs."
 NOT_POOLED = "Never pool it: find out whose it is."

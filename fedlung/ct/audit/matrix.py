@@ -6,32 +6,71 @@ one another are then as far apart in the file as the true number of columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from fedlung.ct.audit.findings import Finding
-from fedlung.ct.headers import Header
+from fedlung.ct.dicom.headers import Header
 
 PIXELS = 2048
 # Another number of columns must make pixels above one another this much more alike.
-CLEARLY = 0.6
+CLEARLY, CLEARLY_BENT = 0.6, 0.75
+JUMP = 4.0
+# Columns by which rows and columns must differ: with fewer, what runs aslant looks the same as what was sheared.
+MIN_SHEAR = 3
 
 
 def wrong_matrix(stored_HW: npt.NDArray, header: Header) -> Finding | None:
     """Whether rows and columns are clearly exchanged, or the rows cut in halves or joined in pairs."""
     height, width = stored_HW.shape
-    flat = stored_HW.ravel()
-    start = np.arange(0, flat.size - 2 * max(height, width), max(1, flat.size // PIXELS))
+    size = stored_HW.size
+    start = np.arange(0, size - 4 * max(height, width), max(1, size // PIXELS))
     if not len(start):
         return None
-    # What lies above BitsStored may be an overlay.
-    value_P, mask = flat[start].astype(np.int64), (1 << header.bits_stored) - 1
-    apart = {
-        columns: float(np.abs((value_P & mask) - (flat[start + columns].astype(np.int64) & mask)).mean())
-        for columns in (width, height, 2 * width)
+    flat = stored_HW.ravel()
+    steps = {
+        columns: _apart([_values(flat[start + number * columns], header) for number in range(3)])
+        for columns in _possible_columns(height, width)
     }
-    others = [jump for columns, jump in apart.items() if columns != width]
-    if min(others) >= CLEARLY * apart[width]:
+    if not any(_is_clearly_less(found, steps[width]) for found in steps.values()):
+        return None
+    if _rows_end_where_said(_values(stored_HW, header)):
         return None
     sentence = f"pixels above one another do not fit together in a matrix of {height} rows and {width} columns."
     return Finding("WRONG_MATRIX", sentence, "Export again: Rows and Columns are wrong.")
+
+
+def _possible_columns(height: int, width: int) -> set[int]:
+    """What may be meant: as declared, rows and columns exchanged, or rows cut in halves."""
+    return {width, 2 * width, *([height] if abs(height - width) >= MIN_SHEAR else [])}
+
+
+def _values(stored: npt.NDArray, header: Header) -> npt.NDArray[np.int64]:
+    """Without what lies above BitsStored, which may be an overlay."""
+    top = 1 << (header.bits_stored - 1) if header.signed else 0
+    value = stored.astype(np.int64) & ((1 << header.bits_stored) - 1)
+    return (value ^ top) - top
+
+
+def _apart(values_3P: Sequence[npt.NDArray[np.int64]]) -> tuple[float, float]:
+    """Mean absolute first and second differences of pixels above one another."""
+    first_P, second_P, third_P = values_3P
+    return float(np.abs(second_P - first_P).mean()), float(np.abs(third_P - 2 * second_P + first_P).mean())
+
+
+def _is_clearly_less(other: tuple[float, float], declared: tuple[float, float]) -> bool:
+    """By steps and by bends: along a slope that runs aslant there are steps down the columns, but no bends."""
+    return other[0] < CLEARLY * declared[0] and other[1] < CLEARLY_BENT * declared[1]
+
+
+def _rows_end_where_said(value_HW: npt.NDArray[np.int64]) -> bool:
+    """Whether the image jumps from the end of a row to the next one's begin, as no other pixels beside one another do.
+
+    Then the rows are right, though a smooth image may run aslant and be more alike along a diagonal than a column. Nearly
+    all rows must jump: of rows that were cut in halves, every second one does.
+    """
+    beside = np.abs(np.diff(value_HW, axis=1)).mean()
+    over_R = np.abs(value_HW[1:, 0] - value_HW[:-1, -1])
+    return float(np.quantile(over_R, 0.25)) > JUMP * float(beside)

@@ -9,7 +9,7 @@ from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageSt
 
 from fedlung.ct.audit.findings import Finding
 from fedlung.ct.audit.slices import Slices
-from fedlung.ct.headers import Header
+from fedlung.ct.dicom.headers import Header
 
 MULTI_FRAME_CLASSES = {EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
 GRAYSCALE = {"MONOCHROME1", "MONOCHROME2"}

@@ -10,7 +10,7 @@ from fedlung.ct.audit.identity import IDENTITY_CHECKS, ORDERED_CHECKS
 from fedlung.ct.audit.order import ORDER_CHECKS
 from fedlung.ct.audit.pixelformat import PIXEL_FORMAT_CHECKS
 from fedlung.ct.audit.slices import Slices
-from fedlung.ct.headers import Header
+from fedlung.ct.dicom.headers import Header
 from fedlung.ct.series import Repair
 
 # ORDER: whose it is, what the pixels are, where the slices lie, and only then what other tags say of their order. What

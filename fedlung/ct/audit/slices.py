@@ -10,8 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
+from fedlung.ct.dicom.headers import Header
 from fedlung.ct.geometry import Float64Array
-from fedlung.ct.headers import Header
 
 
 @dataclass(frozen=True)

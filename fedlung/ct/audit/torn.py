@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fedlung.ct.headers import Header
+from fedlung.ct.dicom.headers import Header
 
 MIN_TAIL_PIXELS = 4
 # In the row's length before a natural edge most pixels are 0 as well: it is the round edge of a field or of a back.
@@ -22,33 +22,37 @@ MAX_ZEROS_BEFORE = 0.5
 AIR_HU, FAINT_HU = -950.0, 100.0
 TAIL_CHUNK_ROWS = 8
 MIN_SAMPLED_ROWS, MIN_SAMPLED_COLUMNS = 16, 8
+DIFFERING_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class TornTail:
-    """Zeros at an image's end, where they begin abruptly.
+    """Zeros at an image's end.
 
     num_pixels   how many
+    is_abrupt    they begin against pixels that are not 0
     only_zeros   the image has no other zeros, or hardly any
     before       median of the stored values in the row's length before them
     """
 
     num_pixels: int
+    is_abrupt: bool
     only_zeros: bool
     before: float
 
 
 def torn_tail(stored_HW: npt.NDArray) -> TornTail | None:
-    """The zeros at the end of a slice, if it is not all 0 and the zeros begin against pixels that are not."""
+    """The zeros at the end of a slice, if there are any and it is not all 0."""
     if stored_HW[-1, -1] != 0:
         return None
     flat, width = stored_HW.ravel(), stored_HW.shape[1]
     end = _end_of_values(flat, TAIL_CHUNK_ROWS * width)
     before = flat[max(0, end - width) : end]
-    if np.count_nonzero(before) < (1 - MAX_ZEROS_BEFORE) * len(before) or flat.size - end < MIN_TAIL_PIXELS or not end:
+    if flat.size - end < MIN_TAIL_PIXELS or not end:
         return None
+    is_abrupt = np.count_nonzero(before) >= (1 - MAX_ZEROS_BEFORE) * len(before)
     zeros_elsewhere = end - int(np.count_nonzero(flat[:end]))
-    return TornTail(flat.size - end, zeros_elsewhere <= 0.001 * flat.size, float(np.median(before)))
+    return TornTail(flat.size - end, is_abrupt, zeros_elsewhere <= 0.001 * flat.size, float(np.median(before)))
 
 
 def _end_of_values(flat: npt.NDArray, chunk: int) -> int:
@@ -64,7 +68,7 @@ def _end_of_values(flat: npt.NDArray, chunk: int) -> int:
 def is_torn(tails: Sequence[TornTail | None], index: int, width: int, header: Header) -> bool:
     """Whether a slice's tail is no edge of the body or the field: its neighbours end otherwise."""
     tail = tails[index]
-    if tail is None:
+    if tail is None or not tail.is_abrupt:
         return False
     lengths = [other.num_pixels if other else 0 for other in tails]
     before, after = (index - 1 if index else 1), (index + 1 if index + 1 < len(tails) else index - 1)
@@ -91,15 +95,20 @@ def _is_erratic(lengths: Sequence[int], index: int, tolerance: int) -> bool:
     return len(near) == 5 and near[2] > tolerance and bool(np.abs(np.diff(near, 2)).min() > tolerance)
 
 
-def has_block(stored_Nhw: npt.NDArray) -> npt.NDArray[np.bool_]:
-    """(N,) whether two sampled rows of a slice, one above the other, have one and the same value throughout.
+def stuck_slices(hu_Nhw: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(N,) whether two sampled rows, one above the other, have one value throughout, and both neighbours an image there.
 
-    stored_Nhw  samples of N slices. Rows of the slice's lowest value or of 0 are none: they lie around a body.
+    hu_Nhw  samples of N slices. Rows of air around a body are none: no body is there above and below, and not between.
     """
-    if stored_Nhw.shape[1] < MIN_SAMPLED_ROWS or stored_Nhw.shape[2] < MIN_SAMPLED_COLUMNS:
-        return np.zeros(len(stored_Nhw), dtype=bool)
-    first_Nh = stored_Nhw[:, :, 0]
-    around_Nh = (first_Nh == 0) | (first_Nh == stored_Nhw.min(axis=(1, 2))[:, None])
-    same_Nh = (stored_Nhw == stored_Nhw[:, :, :1]).all(axis=2) & ~around_Nh
-    found: npt.NDArray[np.bool_] = (same_Nh[:, 1:] & same_Nh[:, :-1] & (np.diff(first_Nh, axis=1) == 0)).any(axis=1)
-    return found
+    found_N = np.zeros(len(hu_Nhw), dtype=bool)
+    if len(hu_Nhw) < 3 or hu_Nhw.shape[1] < MIN_SAMPLED_ROWS or hu_Nhw.shape[2] < MIN_SAMPLED_COLUMNS:
+        return found_N
+    is_even_Nh = (hu_Nhw[1:-1] == hu_Nhw[1:-1, :, :1]).all(axis=2)
+    differs_Nh = np.ones_like(is_even_Nh)
+    for neighbour_Nhw in (hu_Nhw[:-2], hu_Nhw[2:]):
+        is_other_Nhw = np.abs(neighbour_Nhw - hu_Nhw[1:-1, :, :1]) > FAINT_HU / 2
+        differs_Nh &= is_other_Nhw.mean(axis=2) >= DIFFERING_SHARE
+    is_stuck_Nh = is_even_Nh & differs_Nh
+    same_Nh = np.diff(hu_Nhw[1:-1, :, 0], axis=1) == 0
+    found_N[1:-1] = (is_stuck_Nh[:, 1:] & is_stuck_Nh[:, :-1] & same_Nh).any(axis=1)
+    return found_N

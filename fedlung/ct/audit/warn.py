@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from fedlung.ct.audit.order import MIN_LOCATED, location_misfits
 from fedlung.ct.audit.slices import Slices
 
 FOV_TOLERANCE = 0.05
 TILT_TOLERANCE_DEGREES = 0.5
+# Those that are made for loss; JPEG 2000's may go without.
+LOSSY_SYNTAXES = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
+UID = re.compile("[0-9.]{1,64}")  # PS3.5 section 9.1
 
 
 def warnings_of(slices: Slices) -> tuple[str, ...]:
@@ -27,6 +32,13 @@ def _truncated(slices: Slices) -> str:
     if len(set(numbers)) == len(slices.headers) == max(numbers) - min(numbers) + 1 and min(numbers) > 1:
         return f"MAYBE_TRUNCATED: slices are counted from {min(numbers)} on; an end may be missing."
     return ""
+
+
+def _uid(slices: Slices) -> str:
+    """What is no UID may be a name, and is not quoted: a warning is shown where no name may be."""
+    if UID.fullmatch(slices.headers[0].series_uid):
+        return ""
+    return "INVALID_UID: the SeriesInstanceUID is not digits and dots, and may name a patient; export with true UIDs."
 
 
 def _counted_with_gaps(slices: Slices) -> str:
@@ -75,7 +87,7 @@ def _reformatted(slices: Slices) -> str:
 
 
 def _lossy(slices: Slices) -> str:
-    lossy = any(header.is_lossy for header in slices.headers)
+    lossy = any(header.is_lossy or header.transfer_syntax in LOSSY_SYNTAXES for header in slices.headers)
     return "LOSSY: the images were compressed with loss." if lossy else ""
 
 
@@ -99,6 +111,7 @@ def _bits(slices: Slices) -> str:
 
 
 WARNINGS: tuple[Callable[[Slices], str], ...] = (
+    _uid,
     _truncated,
     _counted_with_gaps,
     _location,

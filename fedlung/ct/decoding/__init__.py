@@ -25,7 +25,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from fedlung.ct.decoding.limits import check_series, check_slice
 from fedlung.ct.decoding.task import DecodingError, Task
-from fedlung.ct.header import Header
+from fedlung.ct.dicom.header import Header
 from fedlung.errors import SeriesError
 
 __all__ = ["decode_stored"]

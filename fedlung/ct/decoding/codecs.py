@@ -22,6 +22,7 @@ PLAIN = "1.2.840.10008.1.2.1.98"
 RLE = "1.2.840.10008.1.2.5"
 _JPEG = "1.2.840.10008.1.2.4."
 JPEG = frozenset(_JPEG + end for end in ("50", "51", "57", "70"))
+JPEG_LS_LOSSLESS = _JPEG + "80"
 JPEG_LS = frozenset(_JPEG + end for end in ("80", "81"))
 JPEG_2000 = frozenset(_JPEG + end for end in ("90", "91", "201", "202", "203"))
 
@@ -66,6 +67,8 @@ def _plain(frame: memoryview, task: Task) -> npt.NDArray:
 def _decode_jpegls(frame: bytes, task: Task) -> npt.NDArray:
     found = codestreams.jpeg_format(frame, is_jpegls=True)
     codestreams.check_format(found, task)
+    if task.transfer_syntax == JPEG_LS_LOSSLESS and codestreams.jpegls_near(frame):
+        raise undecodable("the codestream was compressed with loss, its transfer syntax says without")
     try:
         decoded, _ = jpeg_ls.decode_buffer(frame)
     except RuntimeError as error:

@@ -40,7 +40,8 @@ def check_format(found: StreamFormat, task: Task) -> None:
         raise DecodingError(code, f"the codestream has {rows} x {columns} pixels, the header says {said}")
     if found.num_components != 1:
         raise undecodable(f"the codestream has {found.num_components} components, CT has one")
-    if not 1 <= found.precision <= task.bits_allocated:
+    # An eight bit picture of a slice is none of its values; other differences are encoders' habits.
+    if not 1 <= found.precision <= task.bits_allocated or found.precision <= 8 < task.bits_stored:
         raise undecodable(f"the codestream has {found.precision} bits a pixel, the header {task.bits_allocated}")
 
 
@@ -65,6 +66,18 @@ def jpeg_format(stream: bytes, *, is_jpegls: bool) -> StreamFormat:
             return _jpeg_frame(stream, position + 4)
         position += 2 + length
     raise undecodable("the codestream has no frame header")
+
+
+def jpegls_near(stream: bytes) -> int:
+    """By how much a JPEG-LS codestream's values may be off: NEAR of its scan (T.87 C.2.3); 0 is lossless."""
+    position = 2
+    while position + 6 <= len(stream):
+        _, marker, length, num_components = struct.unpack_from(">BBHB", stream, position)
+        if marker == START_OF_SCAN:
+            near = stream[position + 5 + 2 * num_components : position + 6 + 2 * num_components]
+            return near[0] if near else 0
+        position += 1 if marker == 0xFF else 2 + length
+    return 0
 
 
 def _jpeg_frame(stream: bytes, position: int) -> StreamFormat:

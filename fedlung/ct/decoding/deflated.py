@@ -10,8 +10,8 @@ from pathlib import Path
 from fedlung.ct.decoding.encapsulation import check_unchanged
 from fedlung.ct.decoding.limits import MAX_INFLATED_BYTES, MIB
 from fedlung.ct.decoding.task import DecodingError, Task, undecodable
-from fedlung.ct.elements import PIXEL_DATA, read_elements
-from fedlung.ct.source import OpenFile
+from fedlung.ct.dicom.elements import PIXEL_DATA, read_elements
+from fedlung.ct.dicom.source import OpenFile
 
 HEADER_BYTES = 16 * MIB
 """Allowed beside the pixels for everything else in the file."""

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from fedlung.ct.decoding.task import Task, undecodable
 
 HEADER_BYTES = 64
+PADDING = b"\0\x80"
+"""Segments end on an even byte; a count of 128 stands for nothing."""
 
 
 def decode_rle(frame: bytes, task: Task) -> npt.NDArray:
@@ -46,6 +48,6 @@ def unpack_bits(segment: bytes, num_bytes: int) -> bytearray:
             position += 2
         else:
             position += 1
-    if len(unpacked) != num_bytes:
+    if len(unpacked) != num_bytes or segment[position:].strip(PADDING):
         raise undecodable("a run length segment holds more than its plane")
     return unpacked

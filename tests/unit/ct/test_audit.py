@@ -13,7 +13,7 @@ from pydicom.uid import PositronEmissionTomographyImageStorage, SecondaryCapture
 
 from fedlung.ct import find_series
 from fedlung.ct.audit import Slices, warnings_of
-from fedlung.ct.headers import read_header
+from fedlung.ct.dicom.headers import read_header
 
 Write = Callable[..., Path]
 Edit = Callable[[Dataset, int], None]

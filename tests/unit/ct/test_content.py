@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from fedlung.ct.audit.content import ContentAudit
 from fedlung.ct.audit.smoothness import distances, other_order
-from fedlung.ct.headers import Header, PixelSpan
+from fedlung.ct.dicom.headers import Header, PixelSpan
 from fedlung.errors import SeriesError
 
 D, H, W = 12, 48, 64

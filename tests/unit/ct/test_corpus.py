@@ -54,18 +54,17 @@ def outcome(folder: Path, repair: frozenset[Repair] = frozenset()) -> Outcome:
 
 
 def num_entries(folder: Path) -> int:
-    """Files below a folder, each once whatever its names; a link to nowhere counts, one to a folder does not."""
-    seen, odd = set(), 0
-    for root, folders, files in os.walk(folder):
-        for name in files + [name for name in folders if Path(root, name).is_symlink()]:
-            try:
-                status = Path(root, name).stat()
-            except OSError:
-                odd += 1
-                continue
-            if not stat.S_ISDIR(status.st_mode):
-                seen.add((status.st_dev, status.st_ino))
-    return len(seen) + odd
+    """Files below a folder, each of their names; a link to nowhere counts, one to a folder does not."""
+    return sum(
+        len(files) + sum(_is_no_folder(root, name) for name in folders) for root, folders, files in os.walk(folder)
+    )
+
+
+def _is_no_folder(root: str, name: str) -> bool:
+    try:
+        return not stat.S_ISDIR(Path(root, name).stat().st_mode)
+    except OSError:
+        return True
 
 
 def num_accounted(made: Outcome) -> int:

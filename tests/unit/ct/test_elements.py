@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fedlung.ct import elements, source
-from fedlung.ct.elements import Elements, read_elements
-from fedlung.ct.source import Inflated
+from fedlung.ct.dicom import elements, source
+from fedlung.ct.dicom.elements import Elements, read_elements
+from fedlung.ct.dicom.source import Inflated
 
 MODALITY, SERIES, ROWS, COMMENT, CHARSET = 0x0008_0060, 0x0020_000E, 0x0028_0010, 0x0020_4000, 0x0008_0005
 WANTED = frozenset({MODALITY, SERIES, ROWS, COMMENT, CHARSET})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,14 +13,17 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from fedlung.ct import find_series
+from fedlung.ct import LeftOut, Series, find, find_series, read_series
 from fedlung.errors import DataError
 
 Write = Callable[..., Path]
 
 
 def codes(left_out: list) -> dict[str, int]:
-    return {row.code: row.num_files for row in left_out}
+    counts = Counter[str]()
+    for row in left_out:
+        counts[row.code] += row.num_files
+    return dict(counts)
 
 
 def test_slices_ascend_along_the_normal_whatever_the_files_are_called(ct: Write) -> None:
@@ -60,7 +64,7 @@ def test_what_is_no_ct_image_is_counted_by_folder_and_reason(ct: Write) -> None:
     folder = ct()
     ct(series="3", edit=lambda dataset, number: setattr(dataset, "Modality", "MR"))
     (folder / "notes.txt").write_text("not DICOM")
-    (folder / ".DS_Store").write_bytes(b"")
+    (folder / ".DS_Store").write_bytes(b"Bud1")
     (series,), left_out = find_series(folder)
     assert series.num_files == 7
     assert codes(left_out) == {"NOT_CT": 7, "NOT_DICOM": 2}
@@ -114,6 +118,62 @@ def test_a_file_that_may_not_be_read_is_a_row(ct: Write) -> None:
     (series,), left_out = find_series(folder)
     assert series.num_files == 6
     assert codes(left_out) == {"UNREADABLE": 1}
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _broken_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("gone")
+
+
+def _cut_before_its_series(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+@pytest.mark.parametrize(
+    ("lose", "code"),
+    [(_empty, "EMPTY_FILE"), (_broken_link, "NOT_A_FILE"), (_cut_before_its_series, "DAMAGED_HEADER")],
+)
+def test_an_end_slice_that_is_lost_beside_the_others_is_a_warning_of_the_volume(ct: Write, lose, code: str) -> None:
+    folder = ct("scan")
+    ct("elsewhere", series="2")
+    lose(folder / "1-001")
+    (whole_elsewhere, shorter), (row,) = _by_size(find_series(folder.parent))
+    assert (whole_elsewhere.num_slices, shorter.num_slices, row.code) == (7, 6, code)
+    assert read_series(whole_elsewhere).warnings == ()
+    (warning,) = read_series(shorter).warnings
+    assert warning.startswith("MAYBE_TRUNCATED: 1 files beside the slices")
+    assert row.remedy.startswith(("Restore the file", "Copy or export"))
+
+
+def _by_size(found: tuple[list[Series], list[LeftOut]]) -> tuple[list[Series], list[LeftOut]]:
+    return sorted(found[0], key=lambda one: -one.num_slices), found[1]
+
+
+def test_an_end_slice_that_may_not_be_read_is_a_warning_of_the_series(ct: Write, monkeypatch) -> None:
+    folder = ct()
+    real = find.read_headers
+
+    def refused(path: Path) -> object:
+        if path.name == "1-001":
+            raise PermissionError(path)
+        return real(path)
+
+    monkeypatch.setattr(find, "read_headers", refused)
+    (series,), (row,) = find_series(folder)
+    assert (row.code, series.num_slices) == ("UNREADABLE", 6)
+    assert series.warnings[0].startswith("MAYBE_TRUNCATED")
+
+
+def test_a_series_uid_that_may_be_a_name_is_read_and_warned_of_without_it(ct: Write) -> None:
+    folder = ct(edit=lambda dataset, number: setattr(dataset, "SeriesInstanceUID", "DOE^JANE"))
+    (series,), _ = find_series(folder)
+    (warning,) = read_series(series).warnings
+    assert warning.startswith("INVALID_UID: ")
+    assert "DOE" not in warning
 
 
 @pytest.mark.parametrize("keep_bytes", [140, 200, 400])
@@ -176,9 +236,9 @@ def test_a_file_reached_by_several_names_is_read_once(ct: Write) -> None:
     folder = ct()
     (folder / "hard").hardlink_to(folder / "1-003")
     (folder / "soft").symlink_to(folder / "1-004")
-    (series,), left_out = find_series(folder)
+    (series,), rows = find_series(folder)
     assert series.num_files == 7
-    assert left_out == []
+    assert [(row.code, row.num_files, row.is_series) for row in rows] == [("DUPLICATE_COPY", 2, False)]
 
 
 def test_a_slice_with_a_damaged_header_condemns_its_series_even_at_an_end(ct: Write) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fedlung.ct import LeftOut, Series, Volume
-from fedlung.ct.metaimage import data_file, find_metaimage, is_metaimage, read_metaimage
+from fedlung.ct.formats.metaimage import data_file, find_metaimage, is_metaimage, read_metaimage
 from fedlung.errors import SeriesError
 
 SHAPE_ZYX = (5, 4, 3)

@@ -21,8 +21,9 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
-from fedlung.ct import Series, find_series, nested, read_series
-from fedlung.ct.headers import DamagedHeaderError, Header, read_headers
+from fedlung.ct import Series, find_series, read_series
+from fedlung.ct.dicom import nested
+from fedlung.ct.dicom.headers import DamagedHeaderError, Header, read_headers
 
 ROOT = "1.2.826.0.1.3680043.8.498."
 ORDER = (3, 0, 4, 1, 2)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fedlung.ct import LeftOut, Series, Volume
-from fedlung.ct.nifti import find_nifti, image_file, is_nifti, read_nifti
+from fedlung.ct.formats.nifti import find_nifti, image_file, is_nifti, read_nifti
 from fedlung.errors import SeriesError
 
 SHAPE_IJK = (3, 4, 5)

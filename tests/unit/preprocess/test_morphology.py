@@ -54,10 +54,17 @@ def test_the_cube_and_the_opening_are_scipys() -> None:
         np.testing.assert_array_equal(opened(mask)[1:-1, 1:-1, 1:-1], wanted[1:-1, 1:-1, 1:-1])
 
 
-def test_holes_are_what_scipy_fills() -> None:
-    for seed in range(6):
-        mask = ndimage.binary_dilation(blobs(seed), iterations=2)
-        np.testing.assert_array_equal(holes(mask), ndimage.binary_fill_holes(mask) & ~mask)
+@pytest.mark.parametrize("shape", [(40, 40, 40), (41, 43, 40)])
+def test_a_cavity_is_a_hole_as_scipy_says_and_one_with_a_way_out_is_none(shape) -> None:
+    z, y, x = np.indices(shape) - 20
+    away = np.sqrt(z**2 + y**2 + x**2)
+    hollow = (away < 18) & (away >= 8)
+    wanted = ndimage.binary_fill_holes(hollow) & ~hollow
+    assert wanted.sum() > 2000
+    np.testing.assert_array_equal(holes(hollow), wanted)
+    drained = hollow & ~((np.hypot(y, x) < 4) & (z > 0))
+    assert not holes(drained).any()
+    assert not holes(hollow[20:]).any()  # cut by the grid's end
 
 
 @pytest.mark.parametrize("shape_HW", [(40, 40), (41, 43)])

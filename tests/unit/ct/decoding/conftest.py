@@ -14,8 +14,8 @@ from pydicom.uid import UID
 
 from fedlung.ct.decoding.limits import Limits
 from fedlung.ct.decoding.pool import DecoderPool
-from fedlung.ct.header import Header, PixelSpan
-from fedlung.ct.source import OpenFile
+from fedlung.ct.dicom.header import Header, PixelSpan
+from fedlung.ct.dicom.source import OpenFile
 
 SYNTAXES = "1.2.840.10008.1.2."
 

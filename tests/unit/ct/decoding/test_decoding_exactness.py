@@ -19,8 +19,8 @@ from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, Explicit
 
 from fedlung.ct import find_series
 from fedlung.ct.decoding import decode_stored
-from fedlung.ct.header import Header
-from fedlung.ct.headers import read_headers
+from fedlung.ct.dicom.header import Header
+from fedlung.ct.dicom.headers import read_headers
 from fedlung.errors import SeriesError
 
 JPEG_LS, NEAR_LOSSLESS, RLE, PLAIN, DEFLATED = "4.80", "4.81", "5", "1.98", "1.99"

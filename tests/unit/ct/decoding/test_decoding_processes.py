@@ -19,7 +19,7 @@ import pytest
 
 from fedlung.ct.decoding import decode_stored, decode_with
 from fedlung.ct.decoding.pool import DecoderPool
-from fedlung.ct.header import Header
+from fedlung.ct.dicom.header import Header
 from fedlung.errors import SeriesError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at processes as Linux shows them")

@@ -19,7 +19,7 @@ from pydicom.encaps import generate_frames
 from fedlung.ct.decoding import decode_stored, decode_with
 from fedlung.ct.decoding.limits import MIB
 from fedlung.ct.decoding.pool import DecoderPool
-from fedlung.ct.header import Header
+from fedlung.ct.dicom.header import Header
 from fedlung.errors import SeriesError
 
 Write = Callable[..., Header]

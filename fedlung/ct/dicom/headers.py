@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Literal
 
 import pydicom.config
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from fedlung.ct.elements import PIXEL_DATA, UNDEFINED_LENGTH, DamagedError, Elements, read_elements
-from fedlung.ct.header import NATIVE_SYNTAXES, Header, PixelSpan
-from fedlung.ct.multiframe import frames_of, has_frames
-from fedlung.ct.source import OpenFile
+from fedlung.ct.dicom.elements import PIXEL_DATA, UNDEFINED_LENGTH, DamagedError, Elements, read_elements
+from fedlung.ct.dicom.header import NATIVE_SYNTAXES, Header, PixelSpan
+from fedlung.ct.dicom.multiframe import frames_of, has_frames
+from fedlung.ct.dicom.source import OpenFile
 from fedlung.errors import SeriesError
 
 __all__ = ["DamagedHeaderError", "Header", "PixelSpan", "read_header", "read_headers"]
@@ -60,7 +60,7 @@ class DamagedHeaderError(SeriesError):
 def read_headers(path: Path) -> tuple[Header, ...]:
     """The header of every slice in a file: one in a classic file, one a frame where functional groups describe them.
 
-    Raises SeriesError NOT_DICOM, DamagedHeaderError, and OSError where it cannot be read.
+    Raises SeriesError NOT_DICOM or EMPTY_FILE, DamagedHeaderError, and OSError where it cannot be read.
     """
     root, elements = _read(path)
     if root.modality != "CT" or not has_frames(elements, root.file_class, root.num_frames):
@@ -80,6 +80,8 @@ def read_header(path: Path) -> Header:
 def _read(path: Path) -> tuple[Header, Elements]:
     """The header of a file as a whole, and the elements that it was made of."""
     with OpenFile(path) as file:
+        if not file.size:
+            raise SeriesError("EMPTY_FILE", "a file of no byte.", remedy="Restore the file, if it is to be a slice.")
         elements = read_elements(file, _WANTED)
         if elements is None:
             remedy = "Nothing to do unless it should be."
@@ -186,9 +188,10 @@ class _Values:
     """Values of a header from their raw bytes; what cannot be parsed is absent."""
 
     def __init__(self, elements: Elements) -> None:
-        self._values = elements.values
+        self._present = elements.values.keys()
+        self._raw = {keyword: elements.values.get(tag, b"") for keyword, tag in TAGS.items()}
         self._order: Literal["little", "big"] = "little" if elements.little_endian else "big"
-        self._charset = self._raw("SpecificCharacterSet")
+        self._charset = self._raw["SpecificCharacterSet"]
         self.transfer_syntax = _uid(elements.transfer_syntax) if elements.transfer_syntax else self._default_syntax
         self.has_float_pixels = elements.pixels is not None and elements.pixels.tag != PIXEL_DATA
 
@@ -200,37 +203,34 @@ class _Values:
     @property
     def num_frames(self) -> int:
         """Of the file; 0 where it is written in no number."""
-        return (self.whole("NumberOfFrames") or 0) if self._raw("NumberOfFrames").strip(b" \0") else 1
-
-    def _raw(self, keyword: str) -> bytes:
-        return self._values.get(TAGS[keyword], b"")
+        return (self.whole("NumberOfFrames") or 0) if self._raw["NumberOfFrames"].strip(b" \0") else 1
 
     def has(self, keyword: str) -> bool:
         """Whether the element is there, whatever it holds."""
-        return TAGS[keyword] in self._values
+        return TAGS[keyword] in self._present
 
     def text(self, keyword: str) -> str:
         """Without padding, in Unicode."""
-        raw = self._raw(keyword)
+        raw = self._raw[keyword]
         return _text(raw, self._charset) if raw else ""
 
     def words(self, keyword: str) -> tuple[str, ...]:
         """In capitals."""
-        return _words(self._raw(keyword))
+        return _words(self._raw[keyword])
 
     def numbers(self, keyword: str, count: int) -> tuple[float, ...]:
         """Exactly ``count`` finite numbers, or nothing."""
-        found = _numbers(self._raw(keyword))
+        found = _numbers(self._raw[keyword])
         return found if len(found) == count and all(map(math.isfinite, found)) else ()
 
     def one_number(self, keyword: str) -> float:
         """The only number, or NaN."""
-        found = _numbers(self._raw(keyword))
+        found = _numbers(self._raw[keyword])
         return found[0] if len(found) == 1 else math.nan
 
     def number(self, keyword: str) -> float:
         """The first of one or more numbers (a tube may have two currents), or NaN."""
-        return _numbers(self._raw(keyword))[0]
+        return _numbers(self._raw[keyword])[0]
 
     def whole(self, keyword: str) -> int | None:
         """A whole number written as text, within DICOM's 32 bits, or None."""
@@ -244,7 +244,7 @@ class _Values:
 
     def stored(self, keyword: str, *, signed: bool) -> int | None:
         """A 16-bit value in the pixels' own numbers: LIDC has 63536 where signed pixels hold -2000."""
-        raw = self._raw(keyword)
+        raw = self._raw[keyword]
         return int.from_bytes(raw, self._order, signed=signed) if len(raw) == 2 else None
 
 
@@ -261,12 +261,13 @@ def _uid(text: str) -> UID:
 def _text(raw: bytes, charset: bytes) -> str:
     if raw.isascii() and _ESCAPE not in raw:
         return raw.decode("ascii").strip(" \0")
+    names = [name.strip(" \0") for name in charset.decode("ascii", "replace").split("\\")]
+    if not set(names) <= python_encoding.keys():
+        # pydicom would take the name of any of Python's codecs. The bytes still tell one patient from another.
+        return raw.decode("ascii", "backslashreplace").strip(" \0")
     with warnings.catch_warnings():
-        # Of character sets that nobody knows: the text still tells one patient from another.
         warnings.simplefilter("ignore")
-        names = charset.decode("ascii", "replace").split("\\")
-        encodings = convert_encodings([name.strip(" \0") for name in names])
-        return decode_bytes(raw, encodings, set(b"\\^=")).strip(" \0")
+        return decode_bytes(raw, convert_encodings(names), set(b"\\^=")).strip(" \0")
 
 
 @lru_cache(maxsize=256)

@@ -28,7 +28,8 @@ class PixelSpan:
     available: int
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nothing ever changes it: a frozen one of sixty fields takes four times as long to make.
+@dataclass(slots=True)
 class Header:
     """What one slice says. None, NaN, an empty text or an empty tuple: it does not say, or not in numbers.
 

@@ -6,7 +6,7 @@ import math
 import re
 from typing import overload
 
-from fedlung.ct.stored import refusal
+from fedlung.ct.formats.onefile import refusal
 
 # Other names that MetaIO gives the same field.
 SYNONYMS = {

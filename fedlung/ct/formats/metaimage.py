@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fedlung.ct.affine import Affine, check_spacing, right_handed
-from fedlung.ct.metafields import Fields, parse_fields
-from fedlung.ct.packed import Packed
+from fedlung.ct.formats.affine import Affine, check_spacing, right_handed
+from fedlung.ct.formats.metafields import Fields, parse_fields
+from fedlung.ct.formats.onefile import StoredVolume, find_stored, read_stored, refusal
+from fedlung.ct.formats.packed import Packed
 from fedlung.ct.series import LeftOut, Series
-from fedlung.ct.stored import StoredVolume, find_stored, read_stored, refusal
 from fedlung.ct.volume import Volume
 
 MAX_HEADER_BYTES = 1 << 16

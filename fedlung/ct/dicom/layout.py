@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from struct import Struct
 
-from fedlung.ct.encoding import Encoding
+from fedlung.ct.dicom.encoding import Encoding
 
 Span = tuple[int, int]
 """First byte, and the one behind the last."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fedlung.ct.encoding import (
+from fedlung.ct.dicom.encoding import (
     ITEM,
     ITEM_END,
     SEQUENCE_END,
@@ -20,8 +20,8 @@ from fedlung.ct.encoding import (
     Encoding,
     named,
 )
-from fedlung.ct.layout import Layout, learn
-from fedlung.ct.source import GarbledStreamError, Inflated, Source
+from fedlung.ct.dicom.layout import Layout, learn
+from fedlung.ct.dicom.source import GarbledStreamError, Inflated, Source
 
 WINDOW_BYTES = 8192
 """Read at once. A classic CT header has 1 to 6 KiB; for a longer one the window moves on."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedlung.ct.packed import Inflated
-from fedlung.ct.stored import refusal
+from fedlung.ct.formats.onefile import refusal
+from fedlung.ct.formats.packed import Inflated
 
 # By sizeof_hdr: of each field its struct format, without the byte order, and its offset.
 LAYOUTS: dict[int, dict[str, tuple[str, int]]] = {

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fedlung.ct.elements import ITEM, ITEM_END, MAX_ELEMENTS, SEQUENCE_END, UNDEFINED_LENGTH, DamagedError, Encoding
+from fedlung.ct.dicom.elements import (
+    ITEM,
+    ITEM_END,
+    MAX_ELEMENTS,
+    SEQUENCE_END,
+    UNDEFINED_LENGTH,
+    DamagedError,
+    Encoding,
+)
 
 MAX_DEPTH = 16
 """Of sequences within sequences. Functional groups need three, and what scanners add to them a few more."""

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from fedlung.ct.affine import Affine, check_affine, check_spacing
+from fedlung.ct.formats.affine import Affine, check_affine, check_spacing
+from fedlung.ct.formats.niftiheader import NiftiHeader
+from fedlung.ct.formats.onefile import refusal
 from fedlung.ct.geometry import Float64Array
-from fedlung.ct.niftiheader import NiftiHeader
-from fedlung.ct.stored import refusal
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, millimetre, micrometre

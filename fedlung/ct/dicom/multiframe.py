@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from pydicom.datadict import tag_for_keyword
 
-from fedlung.ct.elements import DamagedError, Elements
-from fedlung.ct.nested import Item, read_items
+from fedlung.ct.dicom.elements import DamagedError, Elements
+from fedlung.ct.dicom.nested import Item, read_items
 
 ENHANCED_CT_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 

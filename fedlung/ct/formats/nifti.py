@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fedlung.ct.affine import nearest_to_patient
-from fedlung.ct.niftiaffine import UNKNOWN_UNIT, affine_of, unit_of
-from fedlung.ct.niftiheader import NiftiHeader, read_nifti_header, size_and_order
-from fedlung.ct.packed import Packed
+from fedlung.ct.formats.affine import nearest_to_patient
+from fedlung.ct.formats.niftiaffine import UNKNOWN_UNIT, affine_of, unit_of
+from fedlung.ct.formats.niftiheader import NiftiHeader, read_nifti_header, size_and_order
+from fedlung.ct.formats.onefile import StoredVolume, find_stored, read_stored, refusal
+from fedlung.ct.formats.packed import Packed
 from fedlung.ct.series import LeftOut, Series
-from fedlung.ct.stored import StoredVolume, find_stored, read_stored, refusal
 from fedlung.ct.volume import Volume
 
 DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}

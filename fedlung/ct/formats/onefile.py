@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fedlung.ct.affine import Affine, Turn, check_affine
 from fedlung.ct.audit.geometry import MIN_SLICES
+from fedlung.ct.formats.affine import Affine, Turn, check_affine
+from fedlung.ct.formats.packed import Packed
+from fedlung.ct.formats.plausible import Seen
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.hounsfield import write_hu
-from fedlung.ct.packed import Packed
-from fedlung.ct.seen import Seen
 from fedlung.ct.series import LeftOut, Series
 from fedlung.ct.volume import Volume
 from fedlung.errors import SeriesError

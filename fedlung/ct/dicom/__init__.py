@@ -1,0 +1,1 @@
+"""DICOM files to the facts of their headers: bytes, elements, values."""

@@ -1,0 +1,1 @@
+"""Volumes in one file: MetaImage and NIfTI, read with the same care as DICOM."""
