@@ -5,6 +5,7 @@
     ├── SeriesError          a DICOM series cannot be trusted (has a stable reason code)
     ├── AnnotationError      nodule annotations cannot be used
     ├── StoreError           a case store or an archive does not fit or is damaged
+    │   └── DamagedFileError     one file of a case store is not what was written; the others may be whole
     ├── DataError            a site has not what the task needs
     ├── ProtocolError        a message is not what the protocol says
     ├── UpdateError          a site's update cannot enter the model
@@ -52,6 +53,10 @@ class AnnotationError(FedlungError):
 
 class StoreError(FedlungError):
     """A case store or a patch archive that does not fit or is damaged."""
+
+
+class DamagedFileError(StoreError):
+    """A file of a case store that is not what was written there. A case can be made anew."""
 
 
 class DataError(FedlungError):

@@ -30,6 +30,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
 
 
+def make_private_folder(path: Path) -> None:
+    """A folder for its owner only, and so every one above it that is not there yet; what is there stays as it is."""
+    if not path.is_dir():
+        make_private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Have a folder's names written to the disk: a file's own ``fsync`` does not promise its name."""
     descriptor = os.open(folder, os.O_RDONLY)

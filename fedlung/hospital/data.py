@@ -52,29 +52,34 @@ def prepare_data(
     profile: SiteProfile,
     config: RunConfig,
     *,
+    verify: bool = False,
     on_headers: Callable[[int, int], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Holdings:
     """Make every case that the store has not yet; an archive is prepared already.
 
+    A stored case that is damaged is made anew; verify compares every voxel of the stored cases, too.
     on_headers is told (headers read, all files), then progress (series done, all series). Raises FedlungError
     where the folder, the annotations, the table, the store or the archive cannot be used.
     """
     if profile.dicom is None:
         num_cubes = len(_archive(profile))
         return Holdings(num_cubes, num_cubes, num_cubes)
-    # ORDER: the key before the store, beside which no new key is ever made.
+    # ORDER: the site's own files first, so that a mistake in one leaves nothing behind; then the key before the store,
+    # beside which no new key is ever made.
+    annotations, select = annotation_source(profile), selected_series(profile.series)
     site_key = profile.site_key()
     store = _store(profile, config)
     ledger = prepare_series(
         profile.dicom,
-        annotation_source(profile),
+        annotations,
         config.prepare,
         store,
         site_key=site_key,
         device=profile.torch_device,
-        select=selected_series(profile.series),
+        select=select,
         repair=profile.repair,
+        verify=verify,
         on_headers=on_headers,
         progress=progress,
     )

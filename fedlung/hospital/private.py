@@ -20,7 +20,7 @@ from typing import Any
 
 import SimpleITK
 
-from fedlung.files import replacing
+from fedlung.files import make_private_folder, replacing
 from fedlung.preprocess.pipeline import PrepareLedger
 from fedlung.preprocess.prepare import keyed_name
 
@@ -66,7 +66,7 @@ def keep_errors(folder: Path, texts: Iterable[str]) -> None:
     entries = "".join(f"{now}\n{text}\n" for text in texts).encode(errors="backslashreplace")[:MOST_ERROR_BYTES]
     if not entries:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     path = folder / ERRORS
     if path.exists() and path.stat().st_size + len(entries) > MOST_ERROR_BYTES:
         path.replace(folder / OLD_ERRORS)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,21 @@ from fedlung.errors import ConfigError
 from fedlung.hospital.keys import KEY_FILE, KEYRING, kept_key, split_keyring_name
 from fedlung.names import SiteName, kebab
 from fedlung.seeding import derive_int
+
+DEVICES = r"auto|cpu|cuda(:\d+)?"
+
+
+def device_of(said: str) -> torch.device:
+    """The device that a site means; auto: CUDA where there is one. Raises ValueError for one that is not there."""
+    if not re.fullmatch(DEVICES, said):
+        raise ValueError(f"{said!r} is no device; expected auto, cpu, cuda or cuda:1")
+    if said.startswith("cuda"):
+        number, num_devices = int(said.partition(":")[2] or 0), torch.cuda.device_count()
+        if number >= num_devices:
+            raise ValueError(f'torch can use {num_devices} CUDA devices on this machine; write "auto" or "cpu"')
+    if said == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(said)
 
 
 class SiteProfile(BaseModel):
@@ -55,7 +71,7 @@ class SiteProfile(BaseModel):
     key: Path | str = Path(KEY_FILE)
     encrypt: Annotated[bool, Field(strict=True)] = False
     repair: frozenset[Repair] = frozenset()
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, Field(pattern=f"^({DEVICES})$")] = "auto"
     synthetic: bool = False
     min_patients: Annotated[int, Field(ge=1, strict=True)] = 1
     num_simulated: Annotated[int, Field(exclude=True)] = 0
@@ -81,10 +97,7 @@ class SiteProfile(BaseModel):
     @field_validator("device")
     @classmethod
     def _is_there(cls, device: str) -> str:
-        if device.startswith("cuda"):
-            number, num_devices = int(device.partition(":")[2] or 0), torch.cuda.device_count()
-            if number >= num_devices:
-                raise ValueError(f'torch can use {num_devices} CUDA devices on this machine; write "auto" or "cpu"')
+        device_of(device)
         return device
 
     @property
@@ -95,9 +108,7 @@ class SiteProfile(BaseModel):
     @property
     def torch_device(self) -> torch.device:
         """Where the site computes."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        return device_of(self.device)
 
     def site_key(self) -> bytes:
         """The site's secret (see ``hospital/keys.py``). Made at first use, for the owner only.
@@ -177,4 +188,4 @@ def _unknown(key: str, known: set[str]) -> str:
 def _mistake(item: Any) -> str:
     where = ".".join(kebab(str(part)) for part in item["loc"]) or "site"
     found = "" if isinstance(item["input"], dict) else f", found {item['input']!r}"
-    return f"{where}: {item['msg']}{found}"
+    return f"{where}: {item['msg'].removeprefix('Value error, ')}{found}"

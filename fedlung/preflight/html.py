@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,7 +24,7 @@ GRAVEST_FIRST: tuple[Level, ...] = (FAIL, WARN, PASS)
 
 @dataclass(frozen=True)
 class Reason:
-    """A code with the series that have it."""
+    """A code and a mend with the series that have both."""
 
     level: Level
     code: str
@@ -34,7 +35,7 @@ class Reason:
 def page(check: SiteCheck) -> str:
     """The whole page."""
     environment = template_environment(PAGE)
-    environment.filters |= {"sentence": _sentence, "jpeg": _jpeg, "thickness": _thickness, "nodules": _nodules}
+    environment.filters |= {"sentence": sentence, "jpeg": _jpeg, "thickness": _thickness, "nodules": _nodules}
     readable = check.readable
     return (
         environment.get_template("page.html")
@@ -45,7 +46,7 @@ def page(check: SiteCheck) -> str:
             policy=content_policy(STYLE),
             style=Markup(STYLE),
             reasons=reasons(check),
-            shown=sorted(check.series, key=lambda one: (GRAVEST_FIRST.index(one.level), one.number)),
+            shown=gravest_first(check.series),
             num_nodules=sum(len(one.diameters_mm) for one in readable),
             num_ignored=sum(row.num_files for row in check.left_out),
             thicknesses=binned((one.slice_thickness_mm for one in readable), THICKNESSES_MM),
@@ -53,19 +54,19 @@ def page(check: SiteCheck) -> str:
             sizes=binned((d for one in readable for d in one.diameters_mm), SIZES_MM),
             needs=needs(check),
             phi=_phi(readable),
-            ignored=_ignored(check),
+            ignored=ignored(check),
         )
         .lstrip()
     )
 
 
 def reasons(check: SiteCheck) -> list[Reason]:
-    """Every code with its series, the gravest and the most frequent first."""
-    numbers: dict[tuple[Level, str], dict[int, str]] = {}
+    """Every code and mend with its series, the gravest and the most frequent first."""
+    numbers: dict[tuple[Level, str, str], set[int]] = {}
     for one in check.series:
         for finding in one.findings:
-            numbers.setdefault((finding.level, finding.code), {})[one.number] = finding.remedy
-    found = [Reason(level, code, next(iter(of.values())), tuple(sorted(of))) for (level, code), of in numbers.items()]
+            numbers.setdefault((finding.level, finding.code, finding.remedy), set()).add(one.number)
+    found = [Reason(*what, tuple(sorted(of))) for what, of in numbers.items()]
     return sorted(found, key=lambda reason: (GRAVEST_FIRST.index(reason.level), -len(reason.numbers), reason.code))
 
 
@@ -114,15 +115,21 @@ def _phi(readable: tuple[SeriesCheck, ...]) -> dict[str, list[tuple[str, int]]]:
     return kinds
 
 
-def _ignored(check: SiteCheck) -> list[tuple[str, int, str]]:
-    files: Counter[str] = Counter()
+def ignored(check: SiteCheck) -> list[tuple[str, int, str]]:
+    """Code, number and mend of the files that are no slices of a series, the most frequent first."""
+    files: Counter[tuple[str, str]] = Counter()
     for row in check.left_out:
-        files[row.code] += row.num_files
-    remedies = {row.code: row.remedy for row in check.left_out}
-    return [(code, num, remedies[code]) for code, num in files.most_common()]
+        files[row.code, row.remedy] += row.num_files
+    return [(code, num, remedy) for (code, remedy), num in files.most_common()]
 
 
-def _sentence(text: str) -> str:
+def gravest_first(series: Iterable[SeriesCheck]) -> list[SeriesCheck]:
+    """By level, then by number."""
+    return sorted(series, key=lambda one: (GRAVEST_FIRST.index(one.level), one.number))
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital."""
     return text[:1].upper() + text[1:]
 
 

@@ -28,8 +28,8 @@ PAGE = """
 <header><div class="inner">
   <p class="kicker">fedlung {{ version }} · preflight · {{ made }} · stays at the site: it has pictures of patients</p>
   <h1>{{ 'This site can join' if check.can_join else 'This site cannot join yet' }}</h1>
-  <p class="lead">{{ check.series | length }} series and {{ num_ignored }} other files were looked at; every series was
-  read whole, as a run would read it.</p>
+  <p class="lead">{{ check.series | length }} series and {{ num_ignored }} other file{{ 's' if num_ignored != 1 }} were
+  looked at; every series was read whole, as a run would read it.</p>
   <dl class="cards">
     <div class="pass"><dt>Pass</dt><dd class="figure">{{ check.count('PASS') }}</dd>
     <dd>series as they should be</dd></div>
@@ -56,8 +56,8 @@ PAGE = """
 {% if reasons %}
 <section aria-labelledby="mend"><h2 id="mend">What was found, and what to do</h2>
 <div class="scroll"><table>
-<caption>By code, the gravest first. FAIL: the series is left out. WARN: it is used. Series go by their number on this
-page; the table beside it says where they lie.</caption>
+<caption>By code and mend, the gravest first. FAIL: the series is left out. WARN: it is used. Series go by their number
+on this page; the table beside it says where they lie.</caption>
 <thead><tr><th scope="col">Level</th><th scope="col" class="text">Code</th><th scope="col">Series</th>
 <th scope="col" class="text">What to do</th><th scope="col" class="text">Which</th></tr></thead><tbody>
 {% for reason in reasons %}

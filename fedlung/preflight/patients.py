@@ -34,9 +34,9 @@ def patient_findings(identities: Sequence[Identity]) -> Mapping[int, tuple[Findi
 
 
 _TRAITS: tuple[tuple[str, str, Callable[[Identity], str]], ...] = (
-    ("SAME_STUDY_TWO_PATIENTS", "the same study", lambda one: one.study),
-    ("SAME_PERSON_TWO_IDS", "the same name and birth date", lambda one: one.person),
-    ("SAME_PIXELS_TWO_PATIENTS", "the same pixels", lambda one: one.pixels),
+    ("SAME_STUDY_TWO_PATIENTS", "The same study", lambda one: one.study),
+    ("SAME_PERSON_TWO_IDS", "The same name and birth date", lambda one: one.person),
+    ("SAME_PIXELS_TWO_PATIENTS", "The same pixels", lambda one: one.pixels),
 )
 
 

@@ -2,7 +2,8 @@
 
 No name, path, UID, date or free text of a header is in it: categories are fixed here. A count of 1 to 10 is null, with
 as many others as ``suppression`` needs; a table whose total is withheld is null as a whole. Only tables that share no
-cell, and of which none bounds another's, are here.
+cell, and of which none bounds another's, are here. A verdict bounds the count that it goes by, so it is told only where
+that count is: a withheld number of patients with ``can_join`` would tell whether it is below 3.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ GROUPED = {
     "SAME_PERSON_TWO_IDS": "PATIENT_IDENTITY",
     "SAME_PIXELS_TWO_PATIENTS": "PATIENT_IDENTITY",
 }
+# What stands against a site as a whole, and the count that it goes by.
+GOES_BY = {"TOO_FEW_PATIENTS": "num_patients", "DISK_TOO_SMALL": "num_readable"}
 CODE_PATTERN = r"[A-Z][A-Z0-9_]*"
 
 
@@ -66,8 +69,10 @@ class PublicReport(BaseModel):
     schema_version: Literal[1] = 1
     fedlung_version: str
     synthetic: bool
-    can_join: bool
-    reasons: tuple[str, ...] = Field(description="codes of what stands against the site as a whole")
+    can_join: bool | None = Field(description="null where a count that it goes by is withheld")
+    reasons: tuple[str, ...] = Field(
+        description="codes of what stands against the site as a whole, as far as the counts that they go by are told"
+    )
     num_readable: Count = Field(description="series that passed or have a warning")
     num_failed: Count = Field(description="series that cannot be used; their sum with num_readable is not published")
     num_patients: Count = Field(description="with a readable series")
@@ -88,14 +93,15 @@ def public_report(check: SiteCheck) -> PublicReport:
     readable, diameters_mm = check.readable, [d for one in check.readable for d in one.diameters_mm]
     levels = published_table({PASS: check.count(PASS), WARN: check.count(WARN)})
     warned = levels is not None and levels[WARN] is not None
+    told = {"num_readable": published(len(readable)), "num_patients": published(check.num_patients)}
+    reasons = _reasons(check, told)
     return PublicReport(
         fedlung_version=__version__,
         synthetic=check.synthetic,
-        can_join=check.can_join,
-        reasons=tuple(finding.code for finding in check.findings if finding.level == FAIL),
-        num_readable=published(len(readable)),
+        can_join=False if reasons else None if None in told.values() else True,
+        reasons=reasons,
         num_failed=published(check.count(FAIL)),
-        num_patients=published(check.num_patients),
+        **told,
         num_nodules=published(len(diameters_mm)),
         levels=levels,
         warned_because=published_table(_codes(check, WARN)) if warned else None,
@@ -107,6 +113,12 @@ def public_report(check: SiteCheck) -> PublicReport:
         ignored_files=_ignored(check),
         machine=_machine(check),
     )
+
+
+def _reasons(check: SiteCheck, told: Mapping[str, Count]) -> tuple[str, ...]:
+    """Codes of what stands against the site, where the count that it goes by is told."""
+    codes = (finding.code for finding in check.findings if finding.level == FAIL)
+    return tuple(code for code in codes if told[GOES_BY[code]] is not None)
 
 
 def public_code(code: str) -> str:

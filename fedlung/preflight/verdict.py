@@ -33,7 +33,7 @@ def _too_few(patients: Sequence[str]) -> Finding | None:
     num = len(set(patients))
     if num >= MIN_PATIENTS:
         return None
-    sentence = f"{num} patients have a series that can be used, expected {MIN_PATIENTS} or more."
+    sentence = f"Patients with a series that can be used: {num}, expected {MIN_PATIENTS} or more."
     remedy = "Mend what fails below, or export more patients: some train, some validate, some test."
     return Finding(FAIL, "TOO_FEW_PATIENTS", sentence, remedy)
 
@@ -42,7 +42,7 @@ def _disk(estimate: Estimate | None, machine: Machine) -> Finding | None:
     if estimate is None or estimate.disk_bytes * DISK_RESERVE <= machine.disk_free_bytes:
         return None
     need, free = estimate.disk_bytes / GB, machine.disk_free_bytes / GB
-    sentence = f"the prepared cases need about {need:.1f} GB, and {free:.1f} GB are free where the store will be."
+    sentence = f"The prepared cases need about {need:.1f} GB, and {free:.1f} GB are free where the store will be."
     return Finding(FAIL, "DISK_TOO_SMALL", sentence, "Make room, or set store in site.toml to another disk.")
 
 
@@ -56,15 +56,18 @@ def _left_out(num: int, num_all: int) -> Finding | None:
 def _nodules(readable: Sequence[SeriesCheck], *, has_annotations: bool) -> Finding | None:
     if any(one.diameters_mm for one in readable):
         return None
-    sentence = "no series has a nodule on its grid." if has_annotations else "there are no annotations."
+    if has_annotations:
+        sentence = "The annotations have no nodule on the grid of a series that can be used."
+        remedy = "Check that their series UIDs and coordinates are those of these series, and mend what fails below."
+        return Finding(WARN, "NO_NODULES", sentence, remedy)
     remedy = "Give annotations, in site.toml or by --annotations; without a nodule a site can train nothing."
-    return Finding(WARN, "NO_NODULES", sentence, remedy)
+    return Finding(WARN, "NO_NODULES", "There are no annotations.", remedy)
 
 
 def _phi(readable: Sequence[SeriesCheck]) -> Finding | None:
     num = sum(bool(one.phi_tags & IDENTIFYING) and not one.claims_deidentified for one in readable)
     if not num:
         return None
-    sentence = f"{num} series have tags that name a person or an examination, and do not say that it was removed."
+    sentence = f"Series with tags that name a person or an examination, and no word that it was removed: {num}."
     remedy = "Nothing of it is ever sent. Still, work on a de-identified copy where you can (DICOM PS3.15 Annex E)."
     return Finding(WARN, "PHI_TAGS", sentence, remedy)

@@ -14,9 +14,9 @@ from fedlung.ct.geometry import Float64Array
 from fedlung.ct.nodule import Nodule
 from fedlung.ct.volume import Volume
 from fedlung.preflight.findings import WARN, Finding
-from fedlung.preprocess.lungs import PLAUSIBLE_L, Lungs, find_lungs
+from fedlung.preprocess.lungs import Lungs, find_lungs
 from fedlung.preprocess.prepare import SCANNER_HU
-from fedlung.preprocess.tissue import check_tissue
+from fedlung.preprocess.remarks import REMEDIES, volume_remarks
 
 THICK_MM = 5.0  # beyond, a nodule of 6 mm, the smallest that is followed up (Fleischner 2017), is on one slice
 CUT_AT_END_MM2 = 800.0  # twice what the windpipe takes of an outermost slice; it is in the mask
@@ -25,15 +25,6 @@ CUT_AT_SIDE_MM2 = (
 )
 SQUARE_MM, PARENCHYMA_HU, EVEN_HU = 10.0, (-930.0, -650.0), 60.0
 SAME_NODULE = 0.25  # of the smaller diameter: centres nearer than this are the same nodule's
-
-WARNING_REMEDIES = {  # what to do about what the reader found odd
-    "MAYBE_TRUNCATED": "Compare the number of slices with the archive's; export the series again if some are missing.",
-    "NUMBERS_WITH_GAPS": "Compare the number of slices with the archive's.",
-    "DERIVED": "Export the original reconstruction where there is one.",
-    "NOT_AXIAL": "Export the axial reconstruction where there is one.",
-    "LOSSY": "Export the images without lossy compression where the archive has them.",
-    "BURNED_IN": "Look at the pixels; take the series out if it shows a name.",
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ def check_volume(volume: Volume, nodules: Sequence[Nodule]) -> VolumeCheck:
     index_N3 = volume.world_to_index([nodule.center_mm for nodule in nodules]) if nodules else np.zeros((0, 3))
     on_grid_N = volume.geometry.contains(index_N3)
     findings = (
-        *_on_reading(volume),
+        *(_warn(one.code, one.sentence, one.remedy) for one in volume_remarks(volume, lungs)),
         *_on_protocol(volume),
         *_on_lungs(volume, lungs),
         *_on_nodules(volume, nodules, lungs),
@@ -64,29 +55,6 @@ def _warn(code: str, sentence: str, remedy: str) -> Finding:
     return Finding(WARN, code, sentence, remedy)
 
 
-def _on_reading(volume: Volume) -> Iterator[Finding]:
-    tissue = check_tissue(volume.voxels_DHW)
-    if tissue.code:
-        yield _warn(tissue.code, tissue.sentence, tissue.remedy)
-    for repair in volume.repairs:
-        sentence = f"resampled along the true positions to mend {repair}, as the site asks."
-        code = f"REPAIRED_{repair.upper().replace('-', '_')}"
-        yield _warn(code, sentence, "Export the series anew if its original is whole.")
-    for warning in volume.warnings:
-        code, sentence = _coded(warning)
-        if code != "REPAIRED":  # said above, by what was mended
-            yield _warn(code, sentence, WARNING_REMEDIES.get(code, "Look at the series."))
-    if not volume.patient_id:
-        sentence = "the series names no patient; it counts as a patient of its own."
-        yield _warn("PATIENT_UNKNOWN", sentence, "Export with pseudonyms, else one patient may train and test.")
-
-
-def _coded(warning: str) -> tuple[str, str]:
-    """The reader's warnings begin with a code, or have none."""
-    code, colon, sentence = warning.partition(": ")
-    return (code, sentence) if colon and code.replace("_", "").isupper() else ("READ_WITH_WARNING", warning)
-
-
 def _on_protocol(volume: Volume) -> Iterator[Finding]:
     thickness_mm = volume.acquisition.slice_thickness_mm
     thick_mm = max(volume.spacing_mm[0], 0.0 if math.isnan(thickness_mm) else thickness_mm)
@@ -96,10 +64,6 @@ def _on_protocol(volume: Volume) -> Iterator[Finding]:
 
 
 def _on_lungs(volume: Volume, lungs: Lungs) -> Iterator[Finding]:
-    if not lungs.found:
-        low, high = PLAUSIBLE_L
-        sentence = f"{lungs.volume_l:.2f} litres of air inside the body, expected {low} to {high}."
-        yield _warn("LUNGS_NOT_FOUND", sentence, "Look at the series; leave it out when it shows no chest.")
     if sides := sides_cut(volume, lungs):
         sentence = f"the lungs go beyond the image: {', '.join(sides)}."
         yield _warn("LUNGS_CUT", sentence, "Export the whole chest; what is beyond the image cannot be found.")
@@ -166,10 +130,10 @@ def _on_nodules(volume: Volume, nodules: Sequence[Nodule], lungs: Lungs) -> Iter
 def _on_places(num: int, on_grid_N: npt.NDArray[np.bool_], inside_N: npt.NDArray[np.bool_]) -> Iterator[Finding]:
     if off := int(np.count_nonzero(~on_grid_N)):
         sentence = f"{off} of {num} nodules lie outside of the image."
-        yield _warn("NODULE_OFF_GRID", sentence, "Check that the coordinates are this series' own, in DICOM's LPS.")
+        yield _warn("NODULE_OFF_GRID", sentence, REMEDIES["NODULE_OFF_GRID"])
     if outside := int(np.count_nonzero(on_grid_N & ~inside_N)):
         sentence = f"{outside} of {num} nodules have their centre outside of the lungs."
-        yield _warn("NODULE_OUTSIDE_LUNG", sentence, "Look at them in the picture; check the coordinates.")
+        yield _warn("NODULE_OUTSIDE_LUNG", sentence, REMEDIES["NODULE_OUTSIDE_LUNG"])
 
 
 def _on_signs(center_N3: Float64Array, inside_N: npt.NDArray[np.bool_], lungs: Lungs) -> Iterator[Finding]:
@@ -181,7 +145,7 @@ def _on_signs(center_N3: Float64Array, inside_N: npt.NDArray[np.bool_], lungs: L
 
 
 def _in_lungs(lungs: Lungs, center_N3: Float64Array) -> npt.NDArray[np.bool_]:
-    """(N,) whether each place is lung on the coarse grid."""
+    """(N,) whether each place is lung on the grid of the mask."""
     index_N3 = lungs.geometry.world_to_index(center_N3)
     nearest_N3 = np.rint(index_N3).astype(int).clip(0, np.asarray(lungs.geometry.shape_DHW) - 1)
     return lungs.geometry.contains(index_N3) & lungs.mask_DHW[tuple(nearest_N3.T)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,11 @@ import numpy.typing as npt
 
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.nodule import Nodule
+
+
+def digest_of(image_DHW: npt.NDArray[np.int16]) -> str:
+    """SHA-256 of an image's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(image_DHW).data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Case:
     lung_DHW     (D, H, W) bool, lung with juxtapleural nodules inside
     geometry     of image and mask; its world is still the patient's LPS
     nodules      all nodules of the annotation source that lie on the grid, in LPS millimetres
+    manufacturer the maker's name and
+    kernel       the reconstruction kernel's, where they are known ones, else "other": the tags are free text
     image_digest of the image's bytes, so that what depends on the pixels need not read them again
     """
 

@@ -2,9 +2,10 @@
 
 One bad study never stops the others: it is a row. What the store has already is not read again.
 
-The next series is read while this one is prepared. So there are two volumes at a time, of 2 bytes for each voxel (4
-where a rescale is not in whole numbers), this one once more as it is clipped, and at most 12 bytes for each voxel of
-its case's grid: 0.7 GB for 300 slices of 512 x 512 and a case of 350 x 250 x 250, however many series there are.
+The next series is read while this one is prepared, so memory is bounded however many series there are: two volumes of
+2 bytes for each voxel (4 where a rescale is not in whole numbers), this one once more as it is clipped, and what a pass
+over it or over its case holds. Beside the library itself that is at most 10 bytes for each voxel of the largest volume
+and 12 for each of its case's grid: 1.1 GB for 300 slices of 512 x 512. ``benchmarks/prepare_memory.py`` measures it.
 """
 
 from __future__ import annotations
@@ -26,12 +27,19 @@ from fedlung.config import PrepareConfig
 from fedlung.ct.annotations import AnnotationSource
 from fedlung.ct.find import find_series
 from fedlung.ct.read import read_series
-from fedlung.ct.series import LeftOut, Repair, Series
+from fedlung.ct.series import LeftOut, Repair, Series, is_uid
 from fedlung.ct.volume import Volume
-from fedlung.errors import FedlungError, SeriesError, StoreError
+from fedlung.errors import DamagedFileError, FedlungError, SeriesError, StoreError
 from fedlung.preprocess.case import Remark
 from fedlung.preprocess.prepare import keyed_name, place_nodules, prepare_with_remarks, store_fingerprint
 from fedlung.preprocess.store import CaseStore
+
+REMADE = Remark(
+    "",
+    "CASE_REMADE",
+    "The stored case was damaged, and was made anew.",
+    "Look whether the disk fails, and who can write to the store.",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +77,14 @@ def prepare_series(
     device: torch.device,
     select: frozenset[str] | None = None,
     repair: frozenset[Repair] = frozenset(),
+    verify: bool = False,
     on_headers: Callable[[int, int], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PrepareLedger:
     """Prepares every series of a folder that is not in the store yet.
 
     select keeps these series UIDs only: other UIDs are another site's and are no row. repair names what may be mended.
+    A stored case that is damaged is made anew; verify compares every voxel of the stored cases, too.
     on_headers is told (headers read, all files), then progress (series done, all series). Raises
     StoreError when the store is another configuration's or cannot be written.
     """
@@ -82,7 +92,7 @@ def prepare_series(
         raise StoreError("the store was opened for another configuration; open it with store_fingerprint(cfg)")
     started = time.monotonic()
     series, left_out = chosen_series(series_folder, annotations, select, repair=repair, progress=on_headers)
-    work = _Preparation(annotations, cfg, store, site_key, device, left_out=left_out)
+    work = _Preparation(annotations, cfg, store, site_key, device, left_out=left_out, verify=verify)
     num_declared = len(series) + sum(row.is_series for row in left_out)
     for num_done, _ in enumerate(work.run(series), start=1):
         if progress is not None:
@@ -91,7 +101,7 @@ def prepare_series(
     work.log()
     return PrepareLedger(
         num_declared=num_declared,
-        num_readable=work.num_readable,
+        num_readable=len(work.readable),
         num_prepared=len(work.case_ids),
         left_out=tuple(work.left_out),
         remarks=tuple(work.remarks),
@@ -111,20 +121,24 @@ class _Preparation:
     site_key: bytes
     device: torch.device
     left_out: list[LeftOut]
+    verify: bool = False
     remarks: list[Remark] = field(default_factory=list)
     case_ids: list[str] = field(default_factory=list)
     tracebacks: list[str] = field(default_factory=list)
-    num_readable: int = 0
+    readable: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
 
     def run(self, series: Sequence[Series]) -> Iterator[Series]:
         """Yields each series when it is done, first those that the store has already."""
         # ORDER: before any is read. What changes while it is read is found changed the next time.
         made_from = {one.series_uid: self._state_of_files(one) for one in series}
-        kept = [one for one in series if self._is_kept(one, made_from[one.series_uid])]
-        for one in kept:
-            self._guarded(one, partial(self._renew, one))
-            yield one
-        for one, reading in _read_ahead([one for one in series if one not in kept]):
+        waiting = []
+        for one in series:
+            if self._is_up_to_date(one, made_from[one.series_uid]):
+                yield one
+            else:
+                waiting.append(one)
+        for one, reading in _read_ahead(waiting):
             self._guarded(one, partial(self._prepare, one, reading, made_from[one.series_uid]))
             del reading  # ORDER: let go of this volume before the one after the next is read.
             yield one
@@ -142,10 +156,27 @@ class _Preparation:
     def _case_id(self, series: Series) -> str:
         return self._keyed(series.series_uid)
 
+    def _is_up_to_date(self, series: Series, made_from: str) -> bool:
+        """Whether the store has the case of these very files, now with the annotations of today.
+
+        A case that is damaged is dropped. A disk that is full, or a store that cannot be used at all, is a StoreError.
+        """
+        try:
+            if not self._is_kept(series, made_from):
+                return False
+            self._guarded(series, partial(self._renew, series))
+        except DamagedFileError:
+            self.store.drop(self._case_id(series))
+            self.damaged.add(series.series_uid)
+            return False
+        return True
+
     def _is_kept(self, series: Series, made_from: str) -> bool:
-        """Whether the store has the case of these very files."""
         case_id = self._case_id(series)
-        return case_id in self.store and self.store.made_from(case_id) == made_from
+        if case_id not in self.store or self.store.made_from(case_id) != made_from:
+            return False
+        self.store.check(case_id, every_voxel=self.verify)
+        return True
 
     def _state_of_files(self, series: Series) -> str:
         """A keyed name that changes when the series is exported anew, or mended otherwise: number, size and last change
@@ -175,15 +206,16 @@ class _Preparation:
 
     def _prepare(self, series: Series, reading: Future[Volume], made_from: str) -> tuple[Remark, ...]:
         volume = reading.result()
-        self.num_readable += 1
+        self.readable.add(series.series_uid)
         nodules = self.annotations.nodules_of(volume)
         case, remarks = prepare_with_remarks(volume, nodules, self.cfg, site_key=self.site_key, device=self.device)
         self.store.add(case, source=volume.geometry, made_from=made_from, remarks=remarks)
-        return remarks
+        # Not kept with the case: it is told once, of the disk and not of the series.
+        return (REMADE, *remarks) if series.series_uid in self.damaged else remarks
 
     def _renew(self, series: Series) -> tuple[Remark, ...]:
         """Brings the annotations of a stored case up to date: they are a site's to correct, and shape no voxel."""
-        self.num_readable += 1
+        self.readable.add(series.series_uid)
         case_id = self._case_id(series)
         geometry = self.store.source_geometry(case_id)
         unread = np.broadcast_to(np.int16(0), geometry.shape_DHW)
@@ -235,7 +267,7 @@ def chosen_series(
 
 def _is_anothers(row: LeftOut) -> bool:
     """Whether a series that is not selected is another site's; a file whose UID nobody could read may be ours."""
-    return row.is_series and UID.fullmatch(row.what) is not None
+    return row.is_series and is_uid(row.what)
 
 
 def _absent(code: str, series_uid: str, where: str) -> LeftOut:

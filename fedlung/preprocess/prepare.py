@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,11 +17,12 @@ import torch
 from fedlung.config import PrepareConfig
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.nodule import Nodule
+from fedlung.ct.scanners import known_kernel, known_maker
 from fedlung.ct.volume import Volume
-from fedlung.preprocess.case import Case, Remark
-from fedlung.preprocess.lungs import PLAUSIBLE_L, Lungs, find_lungs
+from fedlung.preprocess.case import Case, Remark, digest_of
+from fedlung.preprocess.lungs import Lungs, find_lungs
+from fedlung.preprocess.remarks import remark, volume_remarks
 from fedlung.preprocess.resample import crop, cube_target, isotropic_target, resample
-from fedlung.preprocess.tissue import check_tissue
 
 PIPELINE_VERSION = 3  # one more whenever this package gives another pixel for the same configuration
 SCANNER_HU = (-1024, 3071)  # the range of 12 bits, which every scanner has; beyond are padding and metal
@@ -50,8 +50,8 @@ def prepare_case(
 ) -> Case:
     """The case of a volume; what is odd about it goes to the log. See ``prepare_with_remarks``."""
     case, remarks = prepare_with_remarks(volume, nodules, cfg, site_key=site_key, device=device)
-    for remark in remarks:
-        logger.warning("case %s: %s: %s", case.case_id, remark.code, remark.sentence)
+    for one in remarks:
+        logger.warning("case %s: %s: %s", case.case_id, one.code, one.sentence)
     return case
 
 
@@ -82,13 +82,13 @@ def prepare_with_remarks(
         lung_DHW=lung_DHW,
         geometry=target,
         nodules=on_grid,
-        manufacturer=volume.acquisition.manufacturer,
-        kernel=volume.acquisition.kernel,
+        manufacturer=known_maker(volume.acquisition.manufacturer),
+        kernel=known_kernel(volume.acquisition.kernel),
         slice_thickness_mm=volume.acquisition.slice_thickness_mm,
         synthetic=volume.acquisition.synthetic,
-        image_digest=hashlib.sha256(np.ascontiguousarray(image_DHW).data).hexdigest(),
+        image_digest=digest_of(image_DHW),
     )
-    return case, (*_volume_remarks(volume, lungs), *nodule_remarks)
+    return case, (*volume_remarks(volume, lungs), *nodule_remarks)
 
 
 def place_nodules(
@@ -103,14 +103,12 @@ def place_nodules(
     remarks = []
     if off := int(np.count_nonzero(~on_grid_N)):
         sentence = f"{off} of {len(nodules)} nodules lie outside of the prepared grid and are not in the case."
-        remarks.append(
-            _remark("NODULE_OFF_GRID", sentence, "Raise prepare.lung-margin-mm, or check the annotations' coordinates.")
-        )
+        remarks.append(remark("NODULE_OFF_GRID", sentence))
     if outside := int(np.count_nonzero(~inside)):
         sentence = (
             f"{outside} of {len(nodules)} nodules have their centre outside of the lung mask; they stay in the case."
         )
-        remarks.append(_remark("NODULE_OUTSIDE_LUNG", sentence, "Check the annotations' coordinates."))
+        remarks.append(remark("NODULE_OUTSIDE_LUNG", sentence))
     return tuple(nodule for nodule, on_grid in zip(nodules, on_grid_N, strict=True) if on_grid), tuple(remarks)
 
 
@@ -120,45 +118,3 @@ def _target(source: Geometry, lungs: Lungs, cfg: PrepareConfig) -> Geometry:
         return cube_target(source, cfg.cube)
     whole = isotropic_target(source, cfg.spacing_mm)
     return crop(whole, lungs.box_on(whole, cfg.lung_margin_mm)) if cfg.lung_crop and lungs.found else whole
-
-
-def _volume_remarks(volume: Volume, lungs: Lungs) -> list[Remark]:
-    remarks = _reading_remarks(volume)
-    tissue = check_tissue(volume.voxels_DHW)
-    if tissue.code:
-        remarks.append(_remark(tissue.code, tissue.sentence, tissue.remedy))
-    if not lungs.found:
-        sentence = (
-            f"{lungs.volume_l:.2f} litres of air inside the body, expected {PLAUSIBLE_L[0]} to {PLAUSIBLE_L[1]}; "
-            "the mask is the whole body and nothing is cropped."
-        )
-        remarks.append(_remark("LUNGS_NOT_FOUND", sentence, "Look at the series; leave it out when it shows no chest."))
-    if not volume.patient_id:
-        sentence = "The series names no patient; it counts as a patient of its own."
-        remarks.append(
-            _remark("PATIENT_UNKNOWN", sentence, "Export with pseudonyms, else one patient may train and test.")
-        )
-    return remarks
-
-
-def _reading_remarks(volume: Volume) -> list[Remark]:
-    """What the reader mended, and what it found odd and trusted."""
-    remarks = [
-        _remark(
-            f"REPAIRED_{repair.upper().replace('-', '_')}",
-            f"resampled along the true positions to mend {repair}, as the site asked for.",
-            "Export the series anew if its original is whole.",
-        )
-        for repair in volume.repairs
-    ]
-    for warning in volume.warnings:
-        code, colon, sentence = warning.partition(": ")
-        named = colon and re.fullmatch("[A-Z][A-Z0-9_]+", code)
-        code, sentence = (code, sentence) if named else ("READ_WITH_WARNING", warning)
-        if code != "REPAIRED":  # told above, by what was repaired
-            remarks.append(_remark(code, sentence, "Look at the series."))
-    return remarks
-
-
-def _remark(code: str, sentence: str, remedy: str) -> Remark:
-    return Remark(what="", code=code, sentence=sentence, remedy=remedy)  # whoever keeps it knows what it is about

@@ -52,6 +52,10 @@ class SealedArray:
             raise ValueError(f"expected a contiguous {self.dtype} {self.shape}, found {out.dtype} {out.shape}")
         self._file.read_into(out)
 
+    def check_end(self) -> None:
+        """Raises StoreError where the header or the last chunk is not what was written."""
+        self._file.check_end()
+
     def _rows(self, key: Any) -> tuple[int, int]:
         """[first, last) along the first axis of what an index touches: all, where that is not plain to see."""
         num_rows = self.shape[0] if self.shape else 1

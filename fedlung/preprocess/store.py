@@ -8,8 +8,10 @@
     cases/<id>.lung.npy      bool (D, H, W)
     cases/<id>.json          all else, written last: a case without it is not there
 
-In an encrypted store all but the first two end in ``.sealed`` (see ``vault.py``). No UID, path, patient id or file name
-is in any of them; a case's id is a keyed hash.
+In an encrypted store all but the first two end in ``.sealed`` (see ``vault.py``). No UID, path, patient id, file
+name or free text of a header is in any of them; a case's id is a keyed hash. Names are in left-out.csv and errors.log,
+which ``hospital/private.py`` keeps in a site's folder of stores for a person to read, and which are never encrypted.
+New folders are for the owner only.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from fedlung.ct.geometry import Geometry
 from fedlung.ct.nodule import Nodule
 from fedlung.ct.series import LeftOut
 from fedlung.errors import StoreError
-from fedlung.files import UNFINISHED, sync_folder
-from fedlung.preprocess.case import Case, Remark
+from fedlung.files import UNFINISHED, make_private_folder, sync_folder
+from fedlung.preprocess.case import Case, Remark, digest_of
 from fedlung.preprocess.keeping import Keeping, PlainFiles, SealedFiles, unwritable
+from fedlung.preprocess.sealed import SealedArray
 from fedlung.preprocess.sidecar import FIELDS, annotation_fields, case_fields, case_of, geometry_of, remarks_of
 from fedlung.preprocess.storehead import HEADER, check_header, refuse_foreign_files, write_header
 from fedlung.preprocess.vault import Label, Vault, damaged
@@ -62,7 +65,7 @@ class CaseStore:
         vault = None if secret is None else Vault(secret)
         refuse_foreign_files(folder, {LOCK, "cases"})
         try:
-            (folder / "cases").mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder / "cases")
             sync_folder(folder.parent)
         except OSError as error:
             raise unwritable(folder, error) from error
@@ -107,13 +110,38 @@ class CaseStore:
     def load(self, case_id: str, *, version: str = "") -> Case:
         """The case, its arrays read when they are indexed: mapped, or decrypted by chunks (``SealedArray``).
 
-        Raises StoreError when it is absent or damaged. What is wrong with a chunk is found when it is read.
+        Raises StoreError when it is absent, DamagedFileError when it is damaged. What is wrong with a chunk is found
+        when it is read.
         """
         try:
             return self._load(case_id, version)
         except StoreError:  # perhaps only half replaced: look again when nobody writes
             with self._writing(self.folder):
                 return self._load(case_id, version)
+
+    def check(self, case_id: str, *, every_voxel: bool = False) -> None:
+        """Raises DamagedFileError where a case is not what was written.
+
+        Without ``every_voxel``: fields, headers, sizes and the end of what is encrypted, in milliseconds. With it, the
+        image's digest as well, and every chunk of what is encrypted; a mask that is not encrypted has no digest.
+        """
+        case = self.load(case_id)
+        for array in (case.image_DHW, case.lung_DHW):
+            if isinstance(array, SealedArray):
+                array.check_end()
+        if every_voxel:
+            np.asarray(case.lung_DHW)
+            if digest_of(np.asarray(case.image_DHW)) != case.image_digest:
+                raise damaged(self._array_path(case_id, "image"), "holds other voxels than were written")
+
+    def drop(self, case_id: str) -> None:
+        """Removes a case. ORDER: its fields first; without them there is no case."""
+        path = self._fields_path(case_id)
+        with self._writing(path):
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+            for kind in ARRAYS:
+                self._array_path(case_id, kind).unlink(missing_ok=True)
 
     def annotate(self, case_id: str, nodules: Sequence[Nodule], *, remarks: Sequence[Remark]) -> None:
         """Gives a case other nodules and remarks; no voxel depends on them, so none is written."""
@@ -122,7 +150,11 @@ class CaseStore:
 
     def source_geometry(self, case_id: str) -> Geometry:
         """The grid of the series that the case was made from."""
-        return geometry_of(self._fields(case_id)["source_geometry"])
+        fields = self._fields(case_id)
+        try:
+            return geometry_of(fields["source_geometry"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self._fields_path(case_id), f"does not hold the grid of a series ({error!r})") from error
 
     def made_from(self, case_id: str) -> str:
         """The keyed name of the files' state that the case was made from."""

@@ -38,7 +38,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from fedlung.errors import StoreError
+from fedlung.errors import DamagedFileError
 
 CHUNK_BYTES = 1 << 20
 TAG_BYTES = 16
@@ -136,6 +136,14 @@ class SealedFile:
         except InvalidTag:
             raise damaged(self.path, self._fault_of(number)) from None
 
+    def check_end(self) -> None:
+        """Decrypt the last chunk and keep nothing: a tag that fits vouches for the header, too. Raises StoreError."""
+        number = self.num_chunks - 1
+        try:
+            self._cipher.decrypt(_nonce(number), self._sealed(number), self._bound(number))
+        except InvalidTag:
+            raise damaged(self.path, self._fault_of(number)) from None
+
     def read(self) -> npt.NDArray[Any]:
         """The whole content, the caller's own."""
         array = np.empty(self.shape, self.dtype)
@@ -169,9 +177,9 @@ class SealedFile:
         )
 
 
-def damaged(path: Path, found: str) -> StoreError:
+def damaged(path: Path, found: str) -> DamagedFileError:
     """The error for a file of a store; ``public`` has neither its name nor its case."""
-    return StoreError(
+    return DamagedFileError(
         f"{path} {found}. Delete it: the next preparation makes its case anew. If you did not change it, find out who "
         "can write to the store.",
         public=DAMAGED,

@@ -14,7 +14,7 @@ from corpus.dicom import Encapsulated
 from corpus.jpegls import encode_jpegls
 from corpus.kinds import kind, refused, variants
 from corpus.scan import Slice, scan
-from corpus.syntaxes import encapsulate, jpeg_lossless, rle
+from corpus.syntaxes import encapsulate, rle
 
 # --- bits and bytes -------------------------------------------------------------------------------
 
@@ -91,12 +91,8 @@ OTHER_IMAGES: dict[str, tuple[str, tuple[str, Encode]]] = {
         "An RLE frame that holds twice the rows; its first half fills the slice.",
         (dicom.RLE, lambda image: rle(np.concatenate([image, image]))),
     ),
-    "jpeg-lossless-of-eight-bits": (
-        "A preview of 8 bits in the place of one slice's 16.",
-        (dicom.JPEG_LOSSLESS_SV1, lambda image: jpeg_lossless((image >> 4).astype(np.uint8))),
-    ),
     "jpeg-ls-of-eight-bits": (
-        "The same in JPEG-LS.",
+        "A preview of 8 bits in the place of one slice's 16.",
         (dicom.JPEG_LS, lambda image: encode_jpegls(image >> 4, bits=8)),
     ),
     "jpeg-ls-with-loss-under-the-lossless-syntax": (

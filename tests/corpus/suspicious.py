@@ -36,7 +36,7 @@ def capped_hu(xyz_mm: Points) -> Values:
 
 def sphere_hu(xyz_mm: Points) -> Values:
     """Water, and one bright sphere so flat that a single slice meets it."""
-    radius = np.linalg.norm((xyz_mm - CENTRE_MM) / [9.0, 9.0, 1.0], axis=-1)
+    radius = np.linalg.norm((xyz_mm - CENTRE_MM) / [5.0, 5.0, 1.0], axis=-1)
     return np.where(radius < 1, 900.0, ramp_hu(xyz_mm) - 20.0)
 
 

@@ -70,7 +70,7 @@ def phantom_scan(patient_seed: int) -> Volume:
     return Volume(taken.hu_DHW, Geometry(taken.grid.shape_DHW, taken.grid.spacing_mm, (0.0, 0.0, 0.0)))
 
 
-@pytest.mark.parametrize("patient_seed", [1, 2])
+@pytest.mark.parametrize("patient_seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_on_a_phantom_the_mask_overlaps_the_native_one_by_99_percent(patient_seed: int) -> None:
     assert overlap(phantom_scan(patient_seed)) >= 0.99
 

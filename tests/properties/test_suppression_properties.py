@@ -13,7 +13,12 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedlung.preflight.estimate import Estimate
+from fedlung.preflight.findings import SeriesCheck, SiteCheck
+from fedlung.preflight.machine import Machine
+from fedlung.preflight.public import PublicReport, public_report
 from fedlung.preflight.suppression import published, published_table
+from fedlung.preflight.verdict import site_findings
 
 LEAST = 4
 Cells = tuple[int, ...]
@@ -108,6 +113,31 @@ def test_no_small_cell_can_be_told_across_tables_that_share_their_totals(site: t
         for index, cell in enumerate(site[table]):
             if is_secret(cell):
                 assert len({world[table][index] for world in worlds}) > 1
+
+
+def report_of(num_series: int, num_patients: int, disk_free_bytes: int) -> PublicReport:
+    """Of a site whose series all pass, dealt out to its patients in turn."""
+    rows = tuple(SeriesCheck(n, f"1.{n}", (), patient=f"P{n % num_patients}") for n in range(num_series))
+    machine, estimate = Machine(1, 1, disk_free_bytes, "cpu"), Estimate(1, num_series, 1.0, 1e9, 1.0, 1, "net")
+    return public_report(SiteCheck(rows, (), site_findings(rows, estimate, machine, has_annotations=True), machine))
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.integers(11, 20), st.integers(1, 10), st.integers(1, 10), st.integers(0, 30))
+def test_the_verdict_does_not_tell_a_withheld_number_of_patients(num: int, one: int, other: int, free_gb: int) -> None:
+    assert report_of(num, one, free_gb * 10**9) == report_of(num, other, free_gb * 10**9)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.integers(1, 10), st.integers(1, 10), st.integers(0, 30))
+def test_the_verdict_does_not_tell_a_withheld_number_of_series(one: int, other: int, free_gb: int) -> None:
+    assert report_of(one, one, free_gb * 10**9) == report_of(other, other, free_gb * 10**9)
+
+
+def test_a_verdict_is_told_where_its_counts_are() -> None:
+    assert (report_of(11, 11, 10**12).can_join, report_of(11, 11, 10**12).reasons) == (True, ())
+    assert (report_of(11, 11, 0).can_join, report_of(11, 11, 0).reasons) == (False, ("DISK_TOO_SMALL",))
+    assert (report_of(11, 2, 10**12).can_join, report_of(11, 2, 10**12).reasons) == (None, ())
 
 
 def test_the_reader_of_these_tests_can_tell_a_cell_that_is_badly_hidden() -> None:

@@ -66,6 +66,7 @@ class ContentAudit:
         self.headers = tuple(headers)
         self._index = {(header.path, header.frame): index for index, header in enumerate(self.headers)}
         self._sampled: dict[int, _Sampled] = {}
+        self._matrix: dict[int, Finding | None] = {}
 
     def check_slice(self, stored_HW: npt.NDArray, header: Header) -> None:
         """Remember a slice by its stored values (before bits are masked, or after). Raises SeriesError."""
@@ -74,15 +75,22 @@ class ContentAudit:
         if index % max(1, len(self.headers) // 8) == 0 or _declared(header) != _declared(self.headers[0]):
             for check in DECLARATION_CHECKS:
                 _raise(check(stored_HW, header))
+            self._matrix[index] = wrong_matrix(stored_HW, header)
         rows, columns = sample_grid(stored_HW.shape)
         # A copy: the reader uses the array for the next slice.
         self._sampled[index] = _Sampled(stored_HW[rows, columns].flatten(), torn_tail(stored_HW))
 
     def check_volume(self, voxels_DHW: npt.NDArray) -> None:
         """Judge the series by what was remembered and, where that is suspicious, by its HU. Raises SeriesError."""
+        _raise(self._wrong_matrix())
         samples = Samples(self.headers, tuple(self._sampled[index] for index in range(len(self.headers))), voxels_DHW)
         for check in VOLUME_CHECKS:
             _raise(check(samples))
+
+    def _wrong_matrix(self) -> Finding | None:
+        """What most of the tried slices agree upon: a coronal slice of nothing but a table may look like anything."""
+        found = [finding for finding in self._matrix.values() if finding is not None]
+        return found[0] if 2 * len(found) >= max(1, len(self._matrix)) else None
 
 
 def sample_grid(shape_HW: tuple[int, ...]) -> tuple[slice, slice]:
@@ -241,28 +249,36 @@ def _wrong_rescale(samples: Samples) -> Finding | None:
     """Where a rescale changes from slice to slice, stored values may jump and HU go on, never the other way round."""
     rescales = [(header.slope, header.intercept) for header in samples.headers]
     changes = [index for index in range(len(rescales) - 1) if rescales[index] != rescales[index + 1]]
-    steps_C2 = np.array([_steps_at_change(samples, index, rescales) for index in changes]).reshape(-1, 2)
-    clear_C2 = steps_C2[steps_C2[:, 0] > MIN_CONTRADICTION_HU]
-    hu, stored = steps_C2.mean(axis=0) if len(steps_C2) >= MIN_CHANGES else (0.0, 0.0)
-    if not (clear_C2[:, 1] < clear_C2[:, 0] / 4).any() and not (hu > MIN_MEAN_CONTRADICTION_HU and stored < hu / 4):
+    steps_C22 = np.array([_steps_at_change(samples, index, rescales) for index in changes]).reshape(-1, 2, 2)
+    (hu_C, stored_C), means_2 = steps_C22[:, :, 0].T, np.abs(steps_C22[:, :, 1]).sum(axis=0) / max(1, len(changes))
+    is_clear = ((hu_C > MIN_CONTRADICTION_HU) & (stored_C < hu_C / 4)).any()
+    is_steady = len(changes) >= MIN_CHANGES and means_2[0] > MIN_MEAN_CONTRADICTION_HU and means_2[1] < means_2[0] / 4
+    if not (is_clear or is_steady):
         return None
-    sentence = f"HU jump by up to {steps_C2[:, 0].max():.0f} where the rescale changes, and the stored values do not."
+    sentence = f"HU jump by up to {hu_C.max():.0f} where the rescale changes, and the stored values do not."
     return Finding("RESCALE_CONTRADICTED", sentence, WRONG_NUMBERS)
 
 
-def _steps_at_change(samples: Samples, index: int, rescales: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """By how many HU the slice after ``index`` differs, and by how many if the rescale had not changed: medians.
+def _steps_at_change(
+    samples: Samples, index: int, rescales: Sequence[tuple[float, float]]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """By how many HU the next slice differs, and by how many if the rescale had not changed.
 
+    Each as the median size of the samples' steps, in which noise adds up, and as their median, in which it does not.
     Without what is lowest in its slice: that fills what was not measured, or was cut off there.
     """
     before_S, after_S = samples.rescaled_NS[index : index + 2].astype(np.float64)
     (slope, intercept), (next_slope, next_intercept) = rescales[index : index + 2]
     is_image_S = (before_S > np.nanmin(before_S, initial=np.inf)) & (after_S > np.nanmin(after_S, initial=np.inf))
     if is_image_S.sum() < MIN_IMAGE_SAMPLES:
-        return 0.0, 0.0
+        return (0.0, 0.0), (0.0, 0.0)
     alike_S = (after_S - next_intercept) / next_slope * slope + intercept
-    hu, stored = (abs(float(np.median((found_S - before_S)[is_image_S]))) for found_S in (after_S, alike_S))
-    return hu, stored
+    hu_S, stored_S = ((found_S - before_S)[is_image_S] for found_S in (after_S, alike_S))
+    return _medians(hu_S), _medians(stored_S)
+
+
+def _medians(step_S: Float64Array) -> tuple[float, float]:
+    return float(np.median(np.abs(step_S))), float(np.median(step_S))
 
 
 def _jump(samples: Samples) -> Finding | None:
@@ -284,16 +300,17 @@ def _copied(samples: Samples) -> Finding | None:
         if other != index and np.array_equal(samples.voxels_DHW[other], samples.voxels_DHW[index]):
             copies.append((other, index))
     few = len(copies) <= max(1, len(samples.headers) // 8)
-    for pair in [] if _is_mirror(copies) else copies:
+    for pair in [] if _is_mirror(copies, len(samples.headers)) else copies:
         if is_noisy(samples.voxels_DHW[pair[1]]) or (few and any(is_out_of_line(samples.hu_NS, i) for i in pair)):
             sentence = f"{len(copies)} slices have the very pixels of another slice."
             return Finding("DUPLICATE_PIXELS", sentence, "Export again: a slice was overwritten by another.")
     return None
 
 
-def _is_mirror(copies: list[tuple[int, int]]) -> bool:
+def _is_mirror(copies: list[tuple[int, int]], num_slices: int) -> bool:
     """Whether all copies are one mirror image about a slice or a gap, down to it: a phantom that is made so."""
-    is_about_one = len(copies) >= MIN_MIRRORED and len({one + other for one, other in copies}) == 1
+    enough = max(2, min(MIN_MIRRORED, num_slices // 2))
+    is_about_one = len(copies) >= enough and len({one + other for one, other in copies}) == 1
     return is_about_one and min(other - one for one, other in copies) <= 2
 
 
@@ -314,9 +331,8 @@ def _out_of_order(samples: Samples) -> Finding | None:
 
 
 DECLARATION_CHECKS: tuple[Callable[[npt.NDArray, Header], Finding | None], ...] = (
-    wrong_matrix,
-    contradicted_order,
     contradicted_bits,
+    contradicted_order,
     contradicted_sign,
 )
 # ORDER: damage to single slices first, since it makes the others' order look wrong.

@@ -17,6 +17,9 @@ from fedlung.ct.dicom.headers import Header
 # An export may declare no class or a vendor's own; DICOM's own classes for something else are believed.
 DICOM_STORAGE = "1.2.840.10008.5.1.4.1.1."
 CT_CLASSES = {CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
+# PS3.3 C.7.3.1.1.1. Only these are told: any other text of a header may be anything, a name as well.
+MODALITIES = {"CR", "DOC", "DX", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "REG", "RF", "RTDOSE", "RTIMAGE", "RTPLAN"}
+MODALITIES |= {"RTRECORD", "RTSTRUCT", "RWV", "SC", "SEG", "SR", "US", "XA"}
 SCREEN_WORDS = {"SCREEN SAVE", "SCREENSAVE", "DOSE_INFO", "REPORT"}
 
 
@@ -39,7 +42,7 @@ def _no_series(header: Header) -> Finding | None:
 
 def _not_ct(header: Header) -> Finding | None:
     if header.modality != "CT":
-        found = header.modality or "nothing"
+        found = header.modality if header.modality in MODALITIES else "another value" if header.modality else "nothing"
         return Finding("NOT_CT", f"modality is {found}, expected CT.", "Nothing to do unless it should be CT.")
     return None
 

@@ -68,8 +68,8 @@ def _is_clearly_less(other: tuple[float, float], declared: tuple[float, float]) 
 def _rows_end_where_said(value_HW: npt.NDArray[np.int64]) -> bool:
     """Whether the image jumps from the end of a row to the next one's begin, as no other pixels beside one another do.
 
-    Then the rows are right, though a smooth image may run aslant and be more alike along a diagonal than a column. Nearly
-    all rows must jump: of rows that were cut in halves, every second one does.
+    Then the rows are right, though a smooth image may run aslant and be more alike along a diagonal than a column.
+    Nearly all rows must jump: of rows that were cut in halves, every second one does.
     """
     beside = np.abs(np.diff(value_HW, axis=1)).mean()
     over_R = np.abs(value_HW[1:, 0] - value_HW[:-1, -1])

@@ -13,18 +13,26 @@ from fedlung.ct.dicom.headers import Header
 
 MULTI_FRAME_CLASSES = {EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
 GRAYSCALE = {"MONOCHROME1", "MONOCHROME2"}
+# PS3.3 C.7.6.3.1.2, retired ones too. Only these are told: any other text of a header may be a name.
+COLOURS = {"PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422"}
+COLOURS |= {"YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB"}
 # PS3.3 C.11.1.1.2. US is "unspecified": old scanners write it beside numbers that are HU, so it is a warning.
 HOUNSFIELD_TYPES = {"", "HU", "US"}
 
 
 def _grayscale(slices: Slices) -> Finding | None:
-    found = {header.photometric for header in slices.headers} | {
-        f"{header.num_samples} samples" for header in slices.headers if header.num_samples != 1
-    }
-    if not found <= GRAYSCALE or len(found) != 1:
-        sentence = f"photometric interpretation {sorted(found)}, expected one, MONOCHROME2 or MONOCHROME1."
+    found = {header.photometric for header in slices.headers}
+    num_samples = max(header.num_samples for header in slices.headers)
+    if not found <= GRAYSCALE or len(found) != 1 or num_samples != 1:
+        told = sorted({_told(photometric) for photometric in found})
+        said = f"photometric interpretation {', '.join(told)} of up to {num_samples} samples a pixel"
+        sentence = f"{said}, expected one, MONOCHROME2 or MONOCHROME1, of 1."
         return Finding("NOT_MONOCHROME2", sentence, "Export the original images, not a screen capture.")
     return None
+
+
+def _told(photometric: str) -> str:
+    return photometric if photometric in GRAYSCALE | COLOURS else "another value" if photometric else "nothing"
 
 
 def _bits(slices: Slices) -> Finding | None:

@@ -21,6 +21,8 @@ CLEARLY = 0.5
 CLEARLY_CUT = 0.8
 # Of an image. Any order of bytes may suit a phantom of a few parts.
 MIN_VALUES = 40
+# From air to water. Where what is said to be stored cannot hold both, the bits that vary above it are values.
+MIN_SPAN_HU = 1000.0
 
 
 def contradicted_sign(stored_HW: npt.NDArray, header: Header) -> Finding | None:
@@ -44,14 +46,15 @@ def contradicted_sign(stored_HW: npt.NDArray, header: Header) -> Finding | None:
 
 def contradicted_order(stored_HW: npt.NDArray, header: Header) -> Finding | None:
     """Whether the two bytes of the values are clearly exchanged: what is the low byte then jumps as the high one."""
-    if stored_HW.itemsize != 2:
+    if header.bits_stored <= 8:
         return None
     stored_RW = stored_HW[:: max(1, stored_HW.shape[0] // ROWS)]
     is_image_RW = ~is_padding(stored_RW, header)
     pairs_RW = is_image_RW[:, 1:] & is_image_RW[:, :-1]
+    # With all bits after the exchange: those above BitsStored are then of the low byte, which is rubbish if it was one.
     declared, other = (
-        _jumps(rows_RW.astype(np.int32), header.bits_stored, signed=header.signed)[pairs_RW]
-        for rows_RW in (stored_RW, stored_RW.byteswap())
+        _jumps(rows_RW.astype(np.int32), bits, signed=header.signed)[pairs_RW]
+        for rows_RW, bits in ((stored_RW, header.bits_stored), (stored_RW.byteswap(), header.bits_allocated))
     )
     # Not by the sums alone: a few edges beside what was not measured outweigh all tissue.
     differ = declared != other
@@ -75,8 +78,11 @@ def contradicted_bits(stored_HW: npt.NDArray, header: Header) -> Finding | None:
     # A sign that fills the bits above is told by the check of signs.
     if np.ptp(high_RW) == 0 or _is_extension(rows_RW, header):
         return None
-    cut, whole = (_jumps(rows_RW, b, signed=header.signed).sum() for b in (header.bits_stored, header.bits_allocated))
-    if whole < CLEARLY_CUT * cut:
+    cut, whole = (_jumps(rows_RW, b, signed=header.signed) for b in (header.bits_stored, header.bits_allocated))
+    # No cut value jumps by more than its range: beyond half of that, neither is the more alike.
+    whole = np.minimum(whole, 1 << (header.bits_stored - 1))
+    span_hu = header.slope * (1 << header.bits_stored)
+    if whole.sum() < CLEARLY_CUT * cut.sum() or span_hu < MIN_SPAN_HU:
         sentence = f"the values need more than the {header.bits_stored} bits that are said to be stored."
         return Finding("UNSUPPORTED_BITS", sentence, "Export again: BitsStored is wrong.")
     return None

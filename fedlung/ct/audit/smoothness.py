@@ -74,8 +74,8 @@ def _alternates(hu_NS: npt.NDArray[np.float32]) -> bool:
     alternating_N = bend_N * (-1.0) ** np.arange(len(bend_N))
     alternating = abs(float(alternating_N.mean()))
     clear_N = alternating_N * np.sign(alternating_N.mean()) > max(ALTERNATING_HU, alternating) / 2
-    is_strong = alternating > max(ALTERNATING_SHARE * float(np.abs(bend_N).mean()), ALTERNATING_HU)
-    return is_strong and float(clear_N.mean()) >= ALTERNATING_SHARE
+    least = max(ALTERNATING_SHARE * float(np.abs(bend_N).mean()), 2 * float(alternating_N.std()), ALTERNATING_HU)
+    return alternating > least and float(clear_N.mean()) >= ALTERNATING_SHARE
 
 
 def first_flipped(hu_NS: npt.NDArray[np.float32], shape_hw: tuple[int, int]) -> int | None:

@@ -50,7 +50,7 @@ def torn_tail(stored_HW: npt.NDArray) -> TornTail | None:
     before = flat[max(0, end - width) : end]
     if flat.size - end < MIN_TAIL_PIXELS or not end:
         return None
-    is_abrupt = np.count_nonzero(before) >= (1 - MAX_ZEROS_BEFORE) * len(before)
+    is_abrupt = bool(np.count_nonzero(before) >= (1 - MAX_ZEROS_BEFORE) * len(before))
     zeros_elsewhere = end - int(np.count_nonzero(flat[:end]))
     return TornTail(flat.size - end, is_abrupt, zeros_elsewhere <= 0.001 * flat.size, float(np.median(before)))
 
@@ -96,7 +96,7 @@ def _is_erratic(lengths: Sequence[int], index: int, tolerance: int) -> bool:
 
 
 def stuck_slices(hu_Nhw: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """(N,) whether two sampled rows, one above the other, have one value throughout, and both neighbours an image there.
+    """(N,) whether two sampled rows, one above the other, have one value, and both neighbours an image there.
 
     hu_Nhw  samples of N slices. Rows of air around a body are none: no body is there above and below, and not between.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -10,12 +9,12 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from fedlung.ct.audit.order import MIN_LOCATED, location_misfits
 from fedlung.ct.audit.slices import Slices
+from fedlung.ct.series import is_uid
 
 FOV_TOLERANCE = 0.05
 TILT_TOLERANCE_DEGREES = 0.5
 # Those that are made for loss; JPEG 2000's may go without.
 LOSSY_SYNTAXES = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
-UID = re.compile("[0-9.]{1,64}")  # PS3.5 section 9.1
 
 
 def warnings_of(slices: Slices) -> tuple[str, ...]:
@@ -36,7 +35,7 @@ def _truncated(slices: Slices) -> str:
 
 def _uid(slices: Slices) -> str:
     """What is no UID may be a name, and is not quoted: a warning is shown where no name may be."""
-    if UID.fullmatch(slices.headers[0].series_uid):
+    if is_uid(slices.headers[0].series_uid):
         return ""
     return "INVALID_UID: the SeriesInstanceUID is not digits and dots, and may name a patient; export with true UIDs."
 

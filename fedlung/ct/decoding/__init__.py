@@ -91,7 +91,9 @@ def _task(number: int, header: Header) -> Task:
 
 
 def _series_error(error: DecodingError, header: Header, which: str) -> SeriesError:
-    sentence = f"{which} ({UID(header.transfer_syntax).name}) cannot be decoded: {error.reason}."
+    syntax = UID(header.transfer_syntax)
+    named = syntax.name if syntax.name != syntax else "an unknown transfer syntax"  # its text may be anything
+    sentence = f"{which} ({named}) cannot be decoded: {error.reason}."
     return SeriesError(error.code, sentence, remedy=_REMEDIES[error.code])
 
 

@@ -109,9 +109,7 @@ def _affine(fields: Fields) -> Affine:
 def _dtype(fields: Fields) -> np.dtype:
     found = fields.text("ElementType")
     if found not in DTYPES:
-        raise refusal(
-            "UNSUPPORTED_VOXEL_TYPE", f"ElementType {found or 'missing'}, expected one of {', '.join(DTYPES)}."
-        )
+        raise refusal("UNSUPPORTED_VOXEL_TYPE", f"ElementType is {found!r}, expected one of {', '.join(DTYPES)}.")
     dtype, is_big = np.dtype(DTYPES[found]), fields.flag("BinaryDataByteOrderMSB")
     if is_big is None and dtype.itemsize > 1:
         raise refusal("DAMAGED_HEADER", "the header does not say in which order the bytes are.")
@@ -158,4 +156,5 @@ def _warnings(fields: Fields, affine: Affine) -> tuple[str, ...]:
     ends = begins.translate(str.maketrans("RLAPIS", "LRPASI"))
     if said in ("", "???", begins, ends):
         return ()
-    return (f"AnatomicalOrientation says {said}, the matrix {begins}; the matrix was believed.",)
+    told = said if re.fullmatch("[RLAPIS]{3}", said) else "another value"  # which may be anything, a name as well
+    return (f"AnatomicalOrientation says {told}, the matrix {begins}; the matrix was believed.",)

@@ -20,6 +20,7 @@ from fedlung.ct.formats.plausible import Seen
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.hounsfield import write_hu
 from fedlung.ct.series import LeftOut, Series
+from fedlung.ct.tree import printable
 from fedlung.ct.volume import Volume
 from fedlung.errors import SeriesError
 
@@ -104,14 +105,15 @@ def find_stored(
 ) -> Series | LeftOut:
     """The series of a file, judged by its header and its size, or why it is none; then ``beside`` counts as well."""
     num_files = 2 if beside is not None and beside.is_file() else 1
+    folder = printable(path.parent)
     try:
         stored = parse(path)
         stored.check()
     except SeriesError as error:
-        return LeftOut(name_of(path), error.code, error.sentence, error.remedy, num_files)
+        return LeftOut(name_of(path), error.code, error.sentence, error.remedy, num_files, folder=folder)
     except OSError:
         sentence, remedy = "it cannot be opened.", "Give the site's user the right to read it."
-        return LeftOut(name_of(path), "UNREADABLE", sentence, remedy, num_files)
+        return LeftOut(name_of(path), "UNREADABLE", sentence, remedy, num_files, folder=folder)
     return stored.series(form)
 
 
@@ -148,6 +150,7 @@ def without_namesakes(found: Sequence[Series]) -> tuple[list[Series], list[LeftO
             f"{times[one.series_uid]} series have this name.",
             "Name every file by its SeriesInstanceUID, or keep one of them.",
             one.num_files,
+            folder=printable(one.files[0].parent),
         )
         for one in found
         if one.form != "dicom" and times[one.series_uid] > 1

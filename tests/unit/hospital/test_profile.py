@@ -57,7 +57,7 @@ def test_all_mistakes_are_told_at_once_with_the_key_that_was_meant(tmp_path: Pat
     ],
 )
 def test_a_site_has_exactly_one_source_and_dicom_has_annotations(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match="dicom"):
+    with pytest.raises(ConfigError, match=r"site: (give either dicom|dicom needs annotations)"):
         load_profile(written(tmp_path, text))
 
 

@@ -46,7 +46,7 @@ def test_what_two_patients_share_is_a_finding_on_each_and_names_the_other_by_num
         4: ["SAME_PERSON_TWO_IDS", "SAME_PIXELS_TWO_PATIENTS"],
         5: ["SAME_PERSON_TWO_IDS"],
     }
-    assert found[4][0].sentence == "the same name and birth date as #3, #5, under another patient ID."
+    assert found[4][0].sentence == "The same name and birth date as #3, #5, under another patient ID."
 
 
 def test_series_of_one_patient_may_share_everything() -> None:

@@ -71,7 +71,7 @@ def test_every_series_of_a_folder_becomes_a_case(dicom: Path, store: CaseStore) 
     cases = [store.load(keyed_name(KEY, uid)) for uid in SERIES]
     assert cases[0].nodules == (NODULE,)
     assert cases[0].patient_key == cases[1].patient_key != cases[2].patient_key
-    assert cases[0].manufacturer == "ACME"
+    assert (cases[0].manufacturer, cases[0].kernel) == ("other", "")
     assert cases[0].lung_DHW[tuple(np.rint(cases[0].nodule_centers_N3[0]).astype(int))]
 
 
@@ -129,6 +129,15 @@ def test_series_of_other_sites_are_neither_cases_nor_rows(dicom: Path, store: Ca
     assert ledger.case_ids == (keyed_name(KEY, "1.2.3.3"),)
 
 
+def test_a_damaged_file_that_no_uid_names_is_a_row_whatever_is_selected(dicom: Path, store: CaseStore) -> None:
+    (dicom / "lesion.nii").write_bytes(b"torn")
+    ledger = run(dicom, store, select=frozenset({"1.2.3.3"}))
+    (row,) = ledger.left_out
+    assert row.is_series
+    assert "lesion" in row.what
+    assert (ledger.num_declared, ledger.num_prepared) == (2, 1)
+
+
 def test_a_case_of_an_earlier_table_is_not_in_the_ledgers_cases(dicom: Path, store: CaseStore) -> None:
     run(dicom, store)
     assert run(dicom, store, select=frozenset({"1.2.3.3"})).case_ids == (keyed_name(KEY, "1.2.3.3"),)
@@ -139,6 +148,7 @@ def test_what_is_declared_and_absent_is_a_row(dicom: Path, store: CaseStore) -> 
     assert codes(ledger) == [("SELECTED_BUT_NOT_FOUND", "8.8"), ("SELECTED_BUT_NOT_FOUND", "9.9")]
     ledger = run(dicom, store, {"8.8": (NODULE,)})
     assert codes(ledger) == [("ANNOTATED_BUT_NOT_FOUND", "8.8")]
+    assert "8.8" not in ledger.left_out[0].sentence
     assert (ledger.num_declared, ledger.num_readable) == (4, 3)
 
 
@@ -199,6 +209,58 @@ def test_a_full_disk_stops_the_run(dicom: Path, store: CaseStore, monkeypatch) -
     monkeypatch.setattr(CaseStore, "add", full)
     with pytest.raises(StoreError, match="cannot be written"):
         run(dicom, store)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def _flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def _bytes_of(store: CaseStore, uid: str) -> tuple[bytes, bytes]:
+    case = store.load(keyed_name(KEY, uid))
+    return np.asarray(case.image_DHW).tobytes(), np.asarray(case.lung_DHW).tobytes()
+
+
+@pytest.mark.parametrize("part", ["image", "lung", "fields"])
+@pytest.mark.parametrize("secret", [None, b"s" * 32])
+def test_a_damaged_case_is_made_anew_and_told_once(dicom: Path, tmp_path: Path, part: str, secret) -> None:
+    store = CaseStore.open(tmp_path / "either", store_fingerprint(CFG), secret=secret)
+    run(dicom, store)
+    whole = _bytes_of(store, "1.2.3.2")
+    (path,) = [
+        path
+        for path in (store.folder / "cases").glob(f"{keyed_name(KEY, '1.2.3.2')}.*")
+        if (part in path.name) or (part == "fields" and path.suffix == ".json")
+    ]
+    _cut(path)
+    ledger = run(dicom, store)
+    assert remarks(ledger) == [("CASE_REMADE", "1.2.3.2")]
+    assert (ledger.num_declared, ledger.num_readable, ledger.num_prepared, ledger.left_out) == (3, 3, 3, ())
+    assert _bytes_of(store, "1.2.3.2") == whole
+    assert remarks(run(dicom, store)) == []
+
+
+def test_an_encrypted_case_whose_header_or_end_changed_is_made_anew(dicom: Path, tmp_path: Path) -> None:
+    store = CaseStore.open(tmp_path / "sealed", store_fingerprint(CFG), secret=b"s" * 32)
+    run(dicom, store)
+    _flip(store.folder / "cases" / f"{keyed_name(KEY, '1.2.3.1')}.image.sealed", 20)
+    _flip(store.folder / "cases" / f"{keyed_name(KEY, '1.2.3.2')}.lung.sealed", -20)
+    assert remarks(run(dicom, store)) == [("CASE_REMADE", "1.2.3.1"), ("CASE_REMADE", "1.2.3.2")]
+
+
+def test_a_voxel_that_changed_is_found_when_every_voxel_is_looked_at(dicom: Path, store: CaseStore) -> None:
+    run(dicom, store)
+    whole = _bytes_of(store, "1.2.3.3")
+    _flip(store.folder / "cases" / f"{keyed_name(KEY, '1.2.3.3')}.image.npy", 1000)
+    assert remarks(run(dicom, store)) == []
+    assert remarks(run(dicom, store, verify=True)) == [("CASE_REMADE", "1.2.3.3")]
+    assert _bytes_of(store, "1.2.3.3") == whole
+    assert remarks(run(dicom, store, verify=True)) == []
 
 
 def test_two_volumes_are_held_at_most_and_the_next_is_read_meanwhile(dicom, store, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fedlung.config import PrepareConfig
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.nodule import Nodule
 from fedlung.ct.series import LeftOut
-from fedlung.errors import StoreError
+from fedlung.errors import DamagedFileError, StoreError
 from fedlung.preprocess.case import Case, Remark
 from fedlung.preprocess.prepare import store_fingerprint
 from fedlung.preprocess.store import CaseStore
@@ -78,6 +79,13 @@ def test_cases_are_listed_in_the_same_order_however_they_came(tmp_path: Path) ->
     assert len(store) == 3
     assert "a" * 32 in store
     assert "d" * 32 not in store
+
+
+def test_new_folders_are_for_the_owner_only(tmp_path: Path) -> None:
+    before = stat.S_IMODE(tmp_path.stat().st_mode)
+    folder = CaseStore.open(tmp_path / "site" / "store", FINGERPRINT).folder
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder, folder / "cases")] == [0o700] * 3
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == before
 
 
 def test_another_fingerprint_is_refused_with_the_setting_and_the_remedy(tmp_path: Path) -> None:
@@ -180,6 +188,17 @@ def test_fields_that_are_not_a_cases_are_refused_with_words(tmp_path: Path, cont
     for read in (store.load, store.made_from, store.source_geometry, store.remarks):
         with pytest.raises(StoreError, match="Delete it"):
             read(case.case_id)
+
+
+def test_a_damaged_grid_of_the_series_is_refused_with_words(tmp_path: Path) -> None:
+    store, case = open_store(tmp_path), make_case()
+    store.add(case, source=SOURCE)
+    path = store.folder / "cases" / f"{case.case_id}.json"
+    fields = json.loads(path.read_text())
+    del fields["source_geometry"]["direction"]
+    path.write_text(json.dumps(fields))
+    with pytest.raises(DamagedFileError, match="does not hold the grid of a series"):
+        store.source_geometry(case.case_id)
 
 
 def test_the_chosen_cases_are_those_of_the_last_preparation(tmp_path: Path) -> None:
