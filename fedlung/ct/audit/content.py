@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fedlung.ct.audit.findings import Finding
 from fedlung.ct.audit.geometry import is_aside
 from fedlung.ct.audit.matrix import wrong_matrix
+from fedlung.ct.audit.rescale import contradicted_rescale
 from fedlung.ct.audit.signs import contradicted_bits, contradicted_order, contradicted_sign, padding_range
 from fedlung.ct.audit.slices import Slices
 from fedlung.ct.audit.smoothness import first_flipped, is_noisy, is_out_of_line, other_order
@@ -36,10 +37,6 @@ TOP_HU, MAX_SHARE_ABOVE = 3071.0, 0.1
 BOTTOM_HU, MAX_SHARE_BELOW = -1200.0, 0.05
 # One slice whose mean jumps and falls back: no part of a body does.
 JUMP_HU, BACK_HU = 300.0, 100.0
-# A rescale that is wrong by a unit's offset is wrong by hundreds; steps between noisy slices are below.
-MIN_CONTRADICTION_HU = 50.0
-# On average over so many changes, less is as sure.
-MIN_MEAN_CONTRADICTION_HU, MIN_CHANGES, MIN_IMAGE_SAMPLES = 10.0, 5, 16
 BACKGROUND_SHARE = 0.75
 # Constant slices up to here are air.
 MAX_AIR_HU = -950.0
@@ -246,44 +243,12 @@ def _no_span(samples: Samples) -> Finding | None:
 
 
 def _wrong_rescale(samples: Samples) -> Finding | None:
-    """Where a rescale changes from slice to slice, stored values may jump and HU go on, never the other way round."""
-    rescales = [(header.slope, header.intercept) for header in samples.headers]
-    changes = [index for index in range(len(rescales) - 1) if rescales[index] != rescales[index + 1]]
-    steps_C22 = np.array([_steps_at_change(samples, index, rescales) for index in changes]).reshape(-1, 2, 2)
-    (hu_C, stored_C), means_2 = steps_C22[:, :, 0].T, np.abs(steps_C22[:, :, 1]).sum(axis=0) / max(1, len(changes))
-    is_clear = ((hu_C > MIN_CONTRADICTION_HU) & (stored_C < hu_C / 4)).any()
-    is_steady = len(changes) >= MIN_CHANGES and means_2[0] > MIN_MEAN_CONTRADICTION_HU and means_2[1] < means_2[0] / 4
-    if not (is_clear or is_steady):
-        return None
-    sentence = f"HU jump by up to {hu_C.max():.0f} where the rescale changes, and the stored values do not."
-    return Finding("RESCALE_CONTRADICTED", sentence, WRONG_NUMBERS)
-
-
-def _steps_at_change(
-    samples: Samples, index: int, rescales: Sequence[tuple[float, float]]
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """By how many HU the next slice differs, and by how many if the rescale had not changed.
-
-    Each as the median size of the samples' steps, in which noise adds up, and as their median, in which it does not.
-    Without what is lowest in its slice: that fills what was not measured, or was cut off there.
-    """
-    before_S, after_S = samples.rescaled_NS[index : index + 2].astype(np.float64)
-    (slope, intercept), (next_slope, next_intercept) = rescales[index : index + 2]
-    is_image_S = (before_S > np.nanmin(before_S, initial=np.inf)) & (after_S > np.nanmin(after_S, initial=np.inf))
-    if is_image_S.sum() < MIN_IMAGE_SAMPLES:
-        return (0.0, 0.0), (0.0, 0.0)
-    alike_S = (after_S - next_intercept) / next_slope * slope + intercept
-    hu_S, stored_S = ((found_S - before_S)[is_image_S] for found_S in (after_S, alike_S))
-    return _medians(hu_S), _medians(stored_S)
-
-
-def _medians(step_S: Float64Array) -> tuple[float, float]:
-    return float(np.median(np.abs(step_S))), float(np.median(step_S))
+    return contradicted_rescale(samples.rescaled_NS, samples.headers)
 
 
 def _jump(samples: Samples) -> Finding | None:
     up_N, down_N = np.diff(samples.mean_N)[:-1], -np.diff(samples.mean_N)[1:]
-    limit_hu = max(JUMP_HU, 2 * float(np.median(np.abs(np.diff(samples.mean_N)))))
+    limit_hu = max(JUMP_HU, 4 * float(np.median(np.abs(np.diff(samples.mean_N)))))
     jumps = (np.minimum(np.abs(up_N), np.abs(down_N)) > limit_hu) & (np.abs(up_N - down_N) < BACK_HU)
     if jumps.any():
         sentence = f"{int(jumps.sum())} slices differ from both neighbours by more than {JUMP_HU:.0f} HU on average."

@@ -24,8 +24,8 @@ SURE = 6.0
 # Two scans between one another: the slice after the next is nearer than the next.
 INTERLEAVED = 0.6
 # Slices of noise alternate by chance where there are few of them.
-MIN_ALTERNATING, ALTERNATING_SHARE, ALTERNATING_HU = 10, 0.85, 15.0
-FLIPPED, FLIPPED_AROUND, STANDS_OUT = 0.5, 0.7, 1.3
+MIN_ALTERNATING, ALTERNATING_SHARE, ALTERNATING_HU = 12, 0.85, 15.0
+FLIPPED, FLIPPED_AROUND, STANDS_OUT = 0.5, 1.0, 1.15
 TURNS = ((slice(None, None, -1), slice(None)), (slice(None), slice(None, None, -1)), (slice(None, None, -1),) * 2)
 SMALLEST_STEP_HU = 1.0
 NOISE_HU = 2.0
@@ -99,7 +99,7 @@ def first_flipped(hu_NS: npt.NDArray[np.float32], shape_hw: tuple[int, int]) -> 
 
 
 def _fit_when_turned(hu_Nhw: npt.NDArray[np.float32], pairs: list[tuple[int, int]], turn: tuple[slice, slice]) -> bool:
-    """Whether each pair is clearly more alike when its second slice is turned, the first pair above all.
+    """Whether each pair is more alike when its second slice is turned, and the first pair clearly so.
 
     One pair alone would not do: where a table's left edge ends in one slice and its right edge in the next, they are
     each other's mirror images.
