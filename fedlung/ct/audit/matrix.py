@@ -23,7 +23,7 @@ MIN_SHEAR = 3
 
 
 def wrong_matrix(stored_HW: npt.NDArray, header: Header) -> Finding | None:
-    """Whether rows and columns are clearly exchanged, or the rows cut in halves or joined in pairs."""
+    """Whether rows and columns are clearly exchanged, or the rows cut in halves. Rows joined in pairs are not seen."""
     height, width = stored_HW.shape
     size = stored_HW.size
     start = np.arange(0, size - 4 * max(height, width), max(1, size // PIXELS))
