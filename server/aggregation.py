@@ -59,7 +59,7 @@ class WeightedMean:
         add_scaled(self._sums, state, weight)
 
     def merged(self) -> Merged:
-        """The mean, in the model's own types. Weights that are all zero count alike."""
+        """The mean, in the model's own types."""
         total = sum(self._weights.values())
         means = {name: sums / total for name, sums in self._sums.items()}
         return Merged(in_types_of(self.current, means, self._counters), shares_of(self._weights))

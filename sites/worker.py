@@ -111,6 +111,7 @@ class SiteWorker:
             text = "a held-out site does not train"
             raise ProtocolError(text, public=text)
         model, examples = self._model(state), self.examples.training(task.server_round)
+        _check_correction(correction or {}, model)
         weights = class_weights(task.num_negative, task.num_positive, self.config.loss)
         losses = {START_LOSS: self._mean_loss(model, examples, weights)} if task.report_start_loss else {}
         outcome = train_round(
@@ -209,6 +210,15 @@ class SiteWorker:
         return score_statistics(
             scores_N, examples.labels_N, examples.patients_N, num_replicates=task.num_replicates, rng=rng
         )
+
+
+def _check_correction(correction: State, model: nn.Module) -> None:
+    """Raises ProtocolError unless every tensor is one of the model's parameters, of its shape and finite."""
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    wrong = [n for n, v in correction.items() if shapes.get(n) != v.shape or not np.isfinite(v).all()]
+    if wrong:
+        text = f"{len(wrong)} tensors of the correction that came are not finite or not the configured model's"
+        raise ProtocolError(text, public=text)
 
 
 def _tensors(state: State) -> dict[str, torch.Tensor]:

@@ -87,6 +87,7 @@ class FedAvg(Strategy):
         self.asked: dict[str, Message] = {}
         self.current: State = {}
         self._tasks: dict[str, EvaluateTask] = {}
+        self.begin()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -167,6 +168,9 @@ class FedAvg(Strategy):
         return list(self.asked.values())
 
     # --- what other algorithms do otherwise ------------------------------------------------------
+
+    def begin(self) -> None:
+        """Set up what the algorithm carries from round to round."""
 
     def train_task(self, task: TrainTask) -> TrainTask:
         """The task of a round, with what the algorithm asks of local training."""

@@ -23,8 +23,8 @@ class FedBN(FedAvg):
     The tensors are kept at the server and sent back, so that a site keeps nothing between rounds; they do leave it.
     """
 
-    def __init__(self, *run: object) -> None:
-        super().__init__(*run)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """No site has norms of its own yet."""
         self.own: dict[str, State] = {}
         self._names = norm_names(self.config.model)
         self._merging = OwnNorms({}, frozenset())

@@ -28,8 +28,8 @@ class FedDGGA(FedAvg):
     sum of one. Equal gaps leave a as it is. Only scalars cross the wire.
     """
 
-    def __init__(self, *run: object) -> None:
-        super().__init__(*run)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """Equal shares."""
         self.shares = {site: 1.0 / len(self.sources) for site in self.sources}
 
     def train_task(self, task: TrainTask) -> TrainTask:

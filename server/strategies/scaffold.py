@@ -26,8 +26,8 @@ class Scaffold(FedAvg):
     the next, and is sent c - c_i beside the weights. A control says of a site what a gradient does.
     """
 
-    def __init__(self, *run: object) -> None:
-        super().__init__(*run)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """No control yet."""
         self.parameters = parameter_names(self.config.model)
         self.common: Sums = {}
         self.own: dict[str, Sums] = {}

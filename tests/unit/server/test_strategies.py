@@ -14,10 +14,14 @@ from fedlung.model.networks import build_model, norm_names, parameter_names
 from fedlung.protocol import START_LOSS, SiteLedger, SplitCounts, State, TrainReply, encode_state
 from server.rollcall import Roster
 from server.strategies import STRATEGIES, FedAvg, Training
+from server.strategies.afl import project_on_simplex
 from server.strategies.fednova import NovaMerging, accumulated
 from server.strategies.generalization_adjustment import adjusted
-from server.strategies.groups import FairMerging, project_on_simplex
-from server.strategies.robust import GeometricMedianMerging, KrumMerging, MedianMerging, TrimmedMerging
+from server.strategies.geometric_median import GeometricMedianMerging
+from server.strategies.krum import KrumMerging
+from server.strategies.median import MedianMerging
+from server.strategies.qffl import FairMerging
+from server.strategies.trimmed_mean import TrimmedMerging
 
 RATE = 0.1
 SGD = {"optimizer.name": "sgd", "optimizer.momentum": 0.0, "optimizer.learning-rate": RATE}
@@ -214,6 +218,16 @@ def test_the_site_with_the_higher_loss_gains_and_an_absent_one_keeps_a_share(nam
     assert sum(strategy.shares.values()) == pytest.approx(1.0)
     if name == "groupdro":
         assert strategy.shares["A"] / strategy.shares["B"] == pytest.approx(np.exp(0.5 * 0.8))
+
+
+@pytest.mark.parametrize("name", ["afl", "groupdro"])
+def test_a_site_that_was_good_for_long_still_counts_where_it_alone_answers(name: str) -> None:
+    strategy = make(name, "A", "B", **{"strategy.group-step": 5.0})
+    both = {s: (reply(s, **{START_LOSS: loss}), state(0)) for s, loss in (("A", 9.0), ("B", 0.0))}
+    for _ in range(300):
+        a_round(strategy, state(0), both)
+    assert strategy.shares["B"] > 1e-4
+    assert a_round(strategy, state(0), {"B": (reply("B", **{START_LOSS: 1.0}), state(3))})["w"] == 3.0
 
 
 def test_generalization_adjustment_by_hand() -> None:

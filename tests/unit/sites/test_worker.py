@@ -133,6 +133,17 @@ def test_weights_of_another_model_are_refused_in_public_words(site: Path) -> Non
     assert refusal.value.public == "the weights that came are not those of the configured model"
 
 
+@pytest.mark.parametrize("values", [np.zeros(1, np.float32), None])
+def test_a_correction_of_another_model_or_with_no_numbers_is_refused(site: Path, values: np.ndarray | None) -> None:
+    own = worker(site)
+    own.prepare(PrepareTask(held_out=False))
+    state = state_of(own)
+    name = next(name for name in state if name.endswith("weight"))
+    wrong = np.full_like(state[name], np.nan) if values is None else values
+    with pytest.raises(ProtocolError, match="1 tensors of the correction"):
+        own.train(TrainTask(1, 0.01, 1, 1), state, {name: wrong})
+
+
 def test_the_table_of_a_site_restricts_it_to_its_series(site: Path) -> None:
     before = worker(site).prepare(PrepareTask(held_out=False))
     series, _ = find_series(site.parent / "dicom")
