@@ -13,7 +13,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -37,6 +37,7 @@ from fedlung.preflight.picture import slice_picture
 from fedlung.preflight.tags import SeriesTags, read_tags
 from fedlung.preflight.verdict import site_findings
 from fedlung.preflight.volume import check_volume
+from fedlung.preprocess.ahead import read_ahead
 from fedlung.preprocess.pipeline import chosen_series, row_of
 from fedlung.preprocess.prepare import prepare_with_remarks
 
@@ -134,7 +135,7 @@ class _Check:
 
     def run(self, series: Sequence[Series]) -> Iterator[Series]:
         """Yields each series when it is done."""
-        for one, reading in _read_ahead(series):
+        for one, reading in read_ahead(series, _timed):
             number = self.numbers[one.series_uid]
             try:
                 self.done[number] = self._checked(one, reading)
@@ -194,18 +195,6 @@ class _Check:
         started = time.perf_counter()
         case, _ = prepare_with_remarks(volume, nodules, self.request.config.prepare, site_key=self.key, device=device)
         return Measured(case, time.perf_counter() - started)
-
-
-def _read_ahead(series: Sequence[Series]) -> Iterator[tuple[Series, Future[tuple[Volume, float]]]]:
-    """Each series with its volume and the seconds of reading it, while the next one is being read."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-        pending = [pool.submit(_timed, first) for first in series[:1]]
-        for number, one in enumerate(series, start=1):
-            reading = pending.pop()
-            wait([reading])  # ORDER: not before this volume is there and the last one gone.
-            pending += [pool.submit(_timed, following) for following in series[number : number + 1]]
-            yield one, reading
-            del reading
 
 
 def _timed(series: Series) -> tuple[Volume, float]:

@@ -15,7 +15,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from fedlung.ct.read import read_series
 from fedlung.ct.series import LeftOut, Repair, Series, is_uid
 from fedlung.ct.volume import Volume
 from fedlung.errors import DamagedFileError, FedlungError, SeriesError, StoreError
+from fedlung.preprocess.ahead import read_ahead
 from fedlung.preprocess.case import Remark
 from fedlung.preprocess.prepare import keyed_name, place_nodules, prepare_with_remarks, store_fingerprint
 from fedlung.preprocess.store import CaseStore
@@ -138,7 +139,7 @@ class _Preparation:
                 yield one
             else:
                 waiting.append(one)
-        for one, reading in _read_ahead(waiting):
+        for one, reading in read_ahead(waiting, read_series):
             self._guarded(one, partial(self._prepare, one, reading, made_from[one.series_uid]))
             del reading  # ORDER: let go of this volume before the one after the next is read.
             yield one
@@ -227,18 +228,6 @@ class _Preparation:
         if repr(placed) != repr(case.nodules):  # NaN ratings are equal here, and not by ==
             self.store.annotate(case_id, placed, remarks=remarks)
         return remarks
-
-
-def _read_ahead(series: Sequence[Series]) -> Iterator[tuple[Series, Future[Volume]]]:
-    """Each series with its volume, while the next one is being read: two volumes in memory at most."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
-        pending = [pool.submit(read_series, first) for first in series[:1]]
-        for number, one in enumerate(series, start=1):
-            reading = pending.pop()
-            wait([reading])  # ORDER: not before this volume is there and the last one gone.
-            pending += [pool.submit(read_series, following) for following in series[number : number + 1]]
-            yield one, reading
-            del reading
 
 
 def chosen_series(

@@ -15,7 +15,7 @@ class AgnosticFed(MovingShares):
     def moved(self, losses: Mapping[str, float]) -> dict[str, float]:
         """``strategy.group-step`` is g."""
         sites, step = sorted(self.shares), self.config.strategy.group_step
-        raised = np.array([self.shares[site] + step * losses.get(site, 0.0) for site in sites])
+        raised = np.array([self.shares[site] + step * losses[site] for site in sites])
         return dict(zip(sites, project_on_simplex(raised).tolist(), strict=True))
 
 

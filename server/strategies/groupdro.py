@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from server.aggregation import shares_of
 from server.strategies.lossaware import MovingShares
 
 
@@ -14,10 +13,5 @@ class GroupDRO(MovingShares):
 
     def moved(self, losses: Mapping[str, float]) -> dict[str, float]:
         """``strategy.group-step`` is gamma."""
-        highest, step = max(losses.values(), default=0.0), self.config.strategy.group_step
-        return shares_of(
-            {
-                site: share * math.exp(step * (losses.get(site, highest) - highest))
-                for site, share in self.shares.items()
-            }
-        )
+        highest, step = max(losses.values()), self.config.strategy.group_step  # subtracted: exp must not overflow
+        return {site: share * math.exp(step * (losses[site] - highest)) for site, share in self.shares.items()}

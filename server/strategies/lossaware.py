@@ -45,13 +45,15 @@ class MovingShares(LossAware):
 
     def stepped(self, merged: Merged) -> State:
         """The mean; lambda moves for the next round."""
-        losses = {site: reply.losses[START_LOSS] for site, reply in self.training.replies.items()}
+        told = {site: reply.losses[START_LOSS] for site, reply in self.training.replies.items()}
+        mean = sum(told.values()) / len(told)  # an absent site is neither raised nor lowered against the others
+        losses = {site: told.get(site, mean) for site in self.shares}
         floor = LEAST_SHARE / len(self.shares)
         self.shares = shares_of({site: max(share, floor) for site, share in self.moved(losses).items()})
         return merged.state
 
     def moved(self, losses: Mapping[str, float]) -> dict[str, float]:
-        """Lambda after a round with these losses, not yet scaled; a site without one keeps its own."""
+        """Lambda after a round with these losses, not yet scaled. Every site has one."""
         raise NotImplementedError
 
     def memory(self) -> State:

@@ -78,7 +78,6 @@ class Header:
     acquisition_number: int | None = None
     temporal_position: int | None = None
     slice_location_mm: float = math.nan
-    spacing_between_mm: float = math.nan
     gantry_tilt_degrees: float = math.nan
     num_in_acquisition: int | None = None
     num_in_series: int | None = None

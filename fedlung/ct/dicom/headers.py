@@ -171,7 +171,6 @@ def _header(path: Path, values: _Values, pixels: PixelSpan | None, stamp: tuple[
         acquisition_number=values.whole("AcquisitionNumber"),
         temporal_position=values.whole("TemporalPositionIdentifier"),
         slice_location_mm=values.number("SliceLocation"),
-        spacing_between_mm=values.number("SpacingBetweenSlices"),
         gantry_tilt_degrees=values.number("GantryDetectorTilt"),
         num_in_acquisition=values.whole("ImagesInAcquisition"),
         num_in_series=values.whole("NumberOfSeriesRelatedInstances"),
