@@ -31,7 +31,7 @@ _KEYWORDS = (
     "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
     "PhotometricInterpretation", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "ModalityLUTSequence", "PixelPaddingValue", "PixelPaddingRangeLimit", "InstanceNumber", "AcquisitionNumber",
-    "TemporalPositionIdentifier", "SliceLocation", "SpacingBetweenSlices", "GantryDetectorTilt",
+    "TemporalPositionIdentifier", "SliceLocation", "GantryDetectorTilt",
     "ImagesInAcquisition", "NumberOfSeriesRelatedInstances", "LossyImageCompression", "BurnedInAnnotation",
     "ReconstructionDiameter", "StackID",
 )  # fmt: skip

@@ -52,7 +52,7 @@ _ACQUISITION = ("KVP", "XRayTubeCurrent", "ConvolutionKernel", "GantryDetectorTi
 MEANINGS = (
     *_meanings("PlanePositionSequence", "ImagePositionPatient"),
     *_meanings("PlaneOrientationSequence", "ImageOrientationPatient"),
-    *_meanings("PixelMeasuresSequence", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
+    *_meanings("PixelMeasuresSequence", "PixelSpacing", "SliceThickness"),
     *_meanings("PixelValueTransformationSequence", "RescaleSlope", "RescaleIntercept", "RescaleType"),
     *_meanings("CTImageFrameTypeSequence", "FrameType=ImageType"),
     *_meanings("FrameContentSequence", "StackID"),
