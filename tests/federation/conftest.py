@@ -58,7 +58,7 @@ QUICK = {
 class LocalGrid(Grid):
     """Nodes that answer when asked. An exception of a ClientApp becomes an error reply, as in Flower's runtimes.
 
-    ``between`` may change or drop a node's answer, ``shuffled`` gives answers in another order.
+    ``between`` may change or drop a node's answer, ``shuffled`` lets each answer arrive at another time.
     """
 
     node_configs: Mapping[int, Mapping[str, Any]]
@@ -105,10 +105,11 @@ class LocalGrid(Grid):
         return [message.metadata.message_id for message in pushed]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        pulled = [self.replies.pop(message_id) for message_id in message_ids if message_id in self.replies]
+        asked = [message_id for message_id in message_ids if message_id in self.replies]
         if self.shuffled is not None:
-            self.shuffled.shuffle(pulled)
-        return pulled
+            self.shuffled.shuffle(asked)
+            asked = [message_id for message_id in asked if self.shuffled.random() < 0.7]
+        return [self.replies.pop(message_id) for message_id in asked]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         return self.pull_messages(self.push_messages(messages))
