@@ -18,7 +18,7 @@ import fedlung
 from fedlung.config import RunConfig
 from fedlung.errors import DataError, ProtocolError
 from fedlung.evaluation.scores import MODEL
-from fedlung.evaluation.statistics import ScoreStatistics, score_statistics, size_logits
+from fedlung.evaluation.statistics import ScoreStatistics, patient_weights, size_logits, weighted_statistics
 from fedlung.hospital.data import data_fingerprint, load_data, prepare_data
 from fedlung.hospital.profile import SiteProfile
 from fedlung.model.losses import class_weights, focal_loss
@@ -41,7 +41,6 @@ from fedlung.protocol import (
     TrainReply,
     TrainTask,
 )
-from fedlung.seeding import derive
 from fedlung.training.loop import train_round
 
 SIZE = "size"  # the baseline that knows a nodule's diameter and nothing else
@@ -205,11 +204,10 @@ class SiteWorker:
         return [(MODEL, logits_N), (SIZE, size_logits(examples.diameter_mm_N.astype(np.float64)))]
 
     def _statistics(self, scores_N: np.ndarray, examples: ExampleSet, task: EvaluateTask) -> ScoreStatistics:
-        # The same stream for every score, so that a replicate of the baseline weighs patients as the model's does.
-        rng = derive(self.profile.bootstrap_seed(self.config.seed), task.split)
-        return score_statistics(
-            scores_N, examples.labels_N, examples.patients_N, num_replicates=task.num_replicates, rng=rng
-        )
+        # The same weights for every score, so that a replicate of the baseline weighs patients as the model's does.
+        patients = [str(patient) for patient in np.unique(examples.patients_N)]
+        weights_RP = patient_weights(patients, num_replicates=task.num_replicates, seed=self.profile.bootstrap_seed)
+        return weighted_statistics(scores_N, examples.labels_N, examples.patients_N, weights_RP)
 
 
 def _check_correction(correction: State, model: nn.Module) -> None:

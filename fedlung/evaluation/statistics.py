@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from fedlung.errors import DataError, ProtocolError
+from fedlung.seeding import derive
 
 LOGIT_LIMIT = 12.0
 NUM_BINS = 480  # .05 wide on the logit scale; the outermost ones hold everything beyond the limit
@@ -120,16 +121,34 @@ class ScoreStatistics:
 
 
 def score_statistics(
-    logits_N: Floats, labels_N: Integers, patients_N: Integers, *, num_replicates: int, rng: np.random.Generator
+    logits_N: Floats, labels_N: Integers, patients_N: npt.NDArray[Any], *, num_replicates: int, rng: np.random.Generator
 ) -> ScoreStatistics:
-    """Statistics of scores with their Poisson bootstrap by patient.
+    """Statistics of scores with the Poisson bootstrap weights that ``rng`` draws; see ``weighted_statistics``."""
+    num_patients = len(np.unique(patients_N))
+    return weighted_statistics(logits_N, labels_N, patients_N, rng.poisson(1.0, size=(num_replicates, num_patients)))
+
+
+def patient_weights(patients: Sequence[str], *, num_replicates: int, seed: int) -> Integers:
+    """(R, P) Poisson(1) weights, each patient's from a stream of its own.
+
+    A patient counts alike in every sample that it is in, whoever else is: so a part of a sample is paired with the
+    whole, one model with another, and one run with the next.
+    """
+    weights_PR = [derive(seed, "patient", patient).poisson(1.0, size=num_replicates) for patient in patients]
+    return np.array(weights_PR, dtype=np.int64).reshape(len(patients), num_replicates).T
+
+
+def weighted_statistics(
+    logits_N: Floats, labels_N: Integers, patients_N: npt.NDArray[Any], weights_RP: Integers
+) -> ScoreStatistics:
+    """Statistics of scores with their Poisson bootstrap by patient; column p of the weights is the p-th by name.
 
     In replicate r patient p counts W_RP ~ Poisson(1) times with all examples; the sum over sites of replicate r is the
     pooled replicate r, so that patients never leave (Chamandy et al., "Estimating uncertainty for massive data
     streams", 2012; Hanley and MacGibbon, Comput Methods Programs Biomed 83, 2006).
 
     What would void the promise that no patient's scores leave the site: whoever knows W can solve the linear system
-    ``replicates = W · patients`` for every patient's own histogram as soon as R reaches P. The generator must therefore
+    ``replicates = W · patients`` for every patient's own histogram as soon as R reaches P. The weights must therefore
     come from a secret of the site itself, never from the run's seed, in a deployment. And a site of very few patients
     promises little in any case: a replicate now and then holds a single patient. A histogram holds no name and no
     pixel.
@@ -141,7 +160,6 @@ def score_statistics(
     cell_of_N = labels_N.astype(np.int64) * NUM_BINS + bin_of(logits_N)
     squared_error_N = (expit(logits_N) - labels_N) ** 2
     squared_error_P = np.bincount(patient_of_N, weights=squared_error_N, minlength=len(patients))
-    weights_RP = rng.poisson(1.0, size=(num_replicates, len(patients)))
     histogram = np.bincount(cell_of_N, minlength=NUM_CELLS)
     return ScoreStatistics(
         histogram_CK=histogram.reshape(2, NUM_BINS),
@@ -189,7 +207,7 @@ def replicate_histograms(weights_RP: Integers, patient_of_N: Integers, cell_of_N
     return np.ascontiguousarray(replicates, dtype=np.int32).reshape(-1, 2, NUM_BINS)
 
 
-def _check_scores(logits_N: Floats, labels_N: Integers, patients_N: Integers) -> None:
+def _check_scores(logits_N: Floats, labels_N: Integers, patients_N: npt.NDArray[Any]) -> None:
     lengths = (len(logits_N), len(labels_N), len(patients_N))
     if len(set(lengths)) != 1:
         text = f"scores, labels and patients must be as many: found {lengths}"

@@ -35,7 +35,6 @@ from fedlung.ct.series import Repair
 from fedlung.errors import ConfigError
 from fedlung.hospital.keys import KEY_FILE, KEYRING, kept_key, split_keyring_name
 from fedlung.names import SiteName, kebab
-from fedlung.seeding import derive_int
 
 DEVICES = r"auto|cpu|cuda(:\d+)?"
 
@@ -125,14 +124,13 @@ class SiteProfile(BaseModel):
         """What a store is encrypted with; None where the site does not ask for it."""
         return self.site_key() if self.encrypt else None
 
-    def bootstrap_seed(self, run_seed: int) -> int:
-        """Seed of the bootstrap's patient weights.
+    @property
+    def bootstrap_seed(self) -> int:
+        """Seed of the bootstrap's patient weights: the site's own secret, and no run's.
 
-        The run's seed would let the coordinator undo the bootstrap (see ``score_statistics``), so it is the site's own
-        secret, except for a simulated site without real patients, whose numbers should repeat with the run's seed.
+        A run's seed would let the coordinator undo the bootstrap (see ``weighted_statistics``). Being the same in all
+        runs, it pairs each model with every other one.
         """
-        if self.num_simulated and self.synthetic:
-            return derive_int(run_seed, "bootstrap", self.name)
         return int.from_bytes(hashlib.sha256(b"bootstrap" + self.site_key()).digest()[:8], "big") >> 1
 
 

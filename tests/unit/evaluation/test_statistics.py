@@ -12,8 +12,10 @@ from fedlung.evaluation.statistics import (
     ScoreStatistics,
     add_statistics,
     bin_of,
+    patient_weights,
     score_statistics,
     size_logits,
+    weighted_statistics,
 )
 
 
@@ -181,3 +183,28 @@ def test_the_promise_is_void_when_the_server_knows_the_draws() -> None:
     theirs = np.zeros((6, 2 * NUM_BINS))
     np.add.at(theirs, (patients_N, labels_N * NUM_BINS + bin_of(logits_N)), 1)
     assert np.allclose(solved, theirs, atol=1e-9)
+
+
+def test_a_patients_weights_do_not_depend_on_who_else_is_there() -> None:
+    both = patient_weights(["a", "b"], num_replicates=400, seed=3)
+    assert np.array_equal(patient_weights(["b"], num_replicates=400, seed=3)[:, 0], both[:, 1])
+    assert not np.array_equal(both[:, 0], both[:, 1])
+    assert not np.array_equal(patient_weights(["a"], num_replicates=400, seed=4)[:, 0], both[:, 0])
+    assert np.allclose([both.mean(), both.var()], 1.0, atol=0.1)
+    assert patient_weights([], num_replicates=5, seed=0).shape == (5, 0)
+
+
+def test_the_statistics_of_two_parts_add_up_to_those_of_the_whole() -> None:
+    rng = np.random.default_rng(2)
+    logits_N, labels_N = rng.normal(size=60), rng.integers(0, 2, 60)
+    patients_N = np.array([f"patient {number:02}" for number in rng.integers(0, 15, 60)])
+
+    def of(is_in_N: np.ndarray) -> ScoreStatistics:
+        names = [str(name) for name in np.unique(patients_N[is_in_N])]
+        weights_RP = patient_weights(names, num_replicates=9, seed=1)
+        return weighted_statistics(logits_N[is_in_N], labels_N[is_in_N], patients_N[is_in_N], weights_RP)
+
+    first_N = patients_N < "patient 06"
+    parts, whole = of(first_N) + of(~first_N), of(np.ones(60, dtype=bool))
+    assert np.array_equal(parts.replicates_RCK, whole.replicates_RCK)
+    assert np.allclose(parts.squared_error_R, whole.squared_error_R)

@@ -120,7 +120,7 @@ def test_the_least_number_of_patients_is_a_whole_number(tmp_path: Path, floor: s
 def test_two_sites_have_two_keys_and_two_bootstrap_seeds(tmp_path: Path) -> None:
     profiles = [SiteProfile(name="A", archive=Path("x"), key=tmp_path / name) for name in ("one", "two")]
     assert profiles[0].site_key() != profiles[1].site_key()
-    assert profiles[0].bootstrap_seed(0) != profiles[1].bootstrap_seed(0)
+    assert profiles[0].bootstrap_seed != profiles[1].bootstrap_seed
 
 
 def test_a_damaged_key_is_not_replaced(tmp_path: Path) -> None:
@@ -131,18 +131,11 @@ def test_a_damaged_key_is_not_replaced(tmp_path: Path) -> None:
         profile.site_key()
 
 
-def test_a_real_sites_bootstrap_does_not_follow_the_runs_seed(tmp_path: Path) -> None:
-    real = SiteProfile(name="A", archive=Path("x"), key=tmp_path / KEY_FILE)
-    claimed = real.model_copy(update={"synthetic": True})
-    for profile in (real, claimed):
-        assert profile.bootstrap_seed(0) == profile.bootstrap_seed(1)
-
-
-def test_a_simulated_synthetic_site_repeats_with_the_runs_seed_and_leaves_no_key(tmp_path: Path) -> None:
+def test_a_simulated_site_repeats_and_leaves_no_key(tmp_path: Path) -> None:
     first, second = (
         SiteProfile(name="A", archive=Path("x"), key=tmp_path / name, synthetic=True, num_simulated=4)
         for name in ("one", "two")
     )
     assert first.site_key() == second.site_key()
-    assert first.bootstrap_seed(3) == second.bootstrap_seed(3) != first.bootstrap_seed(4)
+    assert first.bootstrap_seed == second.bootstrap_seed
     assert not any(tmp_path.iterdir())
