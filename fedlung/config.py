@@ -27,12 +27,16 @@ HounsfieldUnit = Annotated[int, Field(ge=-1024, le=3071)]
 Interpolation = Literal["linear", "catmull-rom"]
 Norm = Literal["group", "batch"]
 PartitionRule = Literal["manufacturer", "scanner-model", "virtual-site", "dirichlet", "iid", "table"]
+PhantomControl = Literal["null", "positive"]
+PhantomShift = Literal["acquisition", "prevalence", "size", "all", "none"]
 Precision = Literal["auto", "float32", "bfloat16"]
 StrategyName = Literal[
     "fedavg", "uniform", "fedprox", "fedavgm", "fedadam", "fedyogi", "scaffold", "fednova", "fedbn", "qffl", "afl",
     "groupdro", "feddg-ga", "median", "trimmed-mean", "geometric-median", "krum",
 ]  # fmt: skip
+SearchPlaces = Literal["bright", "everywhere"]
 SelectionRule = Literal["auc", "loss"]
+Protocol = Literal["single", "loso"]
 Stem = Literal["full", "half", "quarter"]
 
 LARGEST_SEED = 2**63 - 1  # of a TOML integer
@@ -166,6 +170,34 @@ class AugmentConfig(Section):
         return self
 
 
+class ScannerConfig(Section):
+    """Another scanner for training patches: sharpness, slices, noise, HU, pixels. One number is a symmetric range."""
+
+    probability: Probability = Field(0.0, description="of a training patch seen through another scanner; 0: off")
+    f50_min_per_mm: Positive = 0.3
+    f50_max_per_mm: Positive = Field(0.65, description="in-plane frequency at which contrast is halved")
+    edge_probability: Probability = Field(0.25, description="of enhanced edges, as by a lung kernel, in place of blur")
+    edge_gain: float = Field(0.5, ge=0.0, description="largest enhancement")
+    thickness_min_mm: Positive = 1.0
+    thickness_max_mm: Positive = Field(5.0, description="of slices; no change where voxels are as thick")
+    noise_hu: float = Field(40.0, ge=0.0, description="largest deviation of the noise that is added")
+    noise_peak_min_per_mm: Positive = 0.15
+    noise_peak_max_per_mm: Positive = Field(0.6, description="frequency at which the noise's spectrum peaks")
+    offset_hu: float = Field(10.0, ge=0.0)
+    gain: float = Field(0.02, ge=0.0, lt=1.0)
+    pixel_scale: float = Field(0.03, ge=0.0, lt=0.5, description="relative change of the pixels' edge")
+
+    @model_validator(mode="after")
+    def _ranges_are_ranges(self) -> ScannerConfig:
+        for name in ("f50_{}_per_mm", "thickness_{}_mm", "noise_peak_{}_per_mm"):
+            low, high = name.format("min"), name.format("max")
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(
+                    f"{kebab(low)} {getattr(self, low):g} must not be above {kebab(high)} {getattr(self, high):g}"
+                )
+        return self
+
+
 class ModelConfig(Section):
     """The network."""
 
@@ -174,6 +206,14 @@ class ModelConfig(Section):
     stem: Stem = Field("half", description="resolution after the stem")
     norm: Norm = "group"
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    mixstyle_probability: Probability = Field(0.0, description="of mixing a training batch's styles, 0.5 in the paper; 0: off")
+    mixstyle_alpha: Positive = Field(0.1, description="of Beta(alpha, alpha), which the share of a style is drawn from")
+
+    @model_validator(mode="after")
+    def _has_stages_to_mix(self) -> ModelConfig:
+        if self.mixstyle_probability and self.name == "simple-cnn":
+            raise ValueError("mixstyle-probability is for residual networks; simple-cnn has no stages to mix after")
+        return self
 
 
 class LossConfig(Section):
@@ -206,6 +246,7 @@ class FederationConfig(Section):
 
     sites: str = "GE,Philips,SIEMENS,TOSHIBA"
     held_out: str = "TOSHIBA"
+    trains: str = Field("", description="the only source sites that train; empty: all of them")
     strategy: StrategyName = "fedavg"
     rounds: int = Field(12, ge=1)
     local_epochs: int = Field(6, ge=1)
@@ -214,7 +255,7 @@ class FederationConfig(Section):
     prepare_timeout_s: Positive = 14400.0
     round_timeout_s: Positive = 3600.0
 
-    @field_validator("sites", "held_out")
+    @field_validator("sites", "held_out", "trains")
     @classmethod
     def _are_names_of_sites(cls, text: str) -> str:
         if bad := [name for name in _names(text) if not is_site_name(name)]:
@@ -229,6 +270,8 @@ class FederationConfig(Section):
         num_sources = len(names) - len(held_out)
         if names and not num_sources:
             raise ValueError("held-out leaves no site to train on")
+        if unknown := [name for name in self.training_names if name not in names or name in held_out]:
+            raise ValueError(f"trains names {', '.join(unknown)}, which is no source site")
         if names and self.min_sites > num_sources:
             raise ValueError(f"min-sites {self.min_sites} is more than the {num_sources} sites that train")
         return self
@@ -240,6 +283,10 @@ class FederationConfig(Section):
     @property
     def held_out_names(self) -> tuple[str, ...]:
         return _names(self.held_out)
+
+    @property
+    def training_names(self) -> tuple[str, ...]:
+        return _names(self.trains)
 
 
 class StrategyConfig(Section):
@@ -267,6 +314,42 @@ class EvaluateConfig(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     threshold: Literal["youden", "f1"] = Field("youden", description="what the threshold maximises on validation")
     select: SelectionRule = Field("auc", description="of source validation, picks the round")
+    adapt_patients: int = Field(
+        0, ge=0, description="unlabelled patients of a held-out site for BatchNorm's statistics, scored apart; 0: none"
+    )
+    adapt_prior: float = Field(0.0, ge=0.0, description="examples that the statistics which came count for beside them")
+
+
+class LosoConfig(Section):
+    """Leave-one-site-out: every site held out in turn, for each method and seed.
+
+    A method is a strategy, with what it changes of the run's configuration: ``fedavg+model.norm=batch``.
+    """
+
+    methods: str = "fedavg,fedprox,feddg-ga"
+    seeds: int = Field(3, ge=1, le=100, description="of the run's own seed and the following ones")
+    baselines: bool = Field(True, description="uniform weights, each site alone, their ensemble, and all sites trained")
+    pooled: bool = Field(False, description="pooled training as well, where one machine has all sites' data")
+    sgd_learning_rate: Positive = Field(0.05, description="of a method that is for plain SGD (scaffold)")
+    fold: str = Field("", description="run this one fold of the plan only; empty: all that are not there yet")
+
+    @property
+    def method_names(self) -> tuple[str, ...]:
+        return _names(self.methods)
+
+
+class DetectionConfig(Section):
+    """How whole scans are searched for nodules in the final evaluation; for task nodule."""
+
+    enabled: bool = True
+    search: SearchPlaces = Field(
+        "bright", description="bright: at spots brighter than what is around them; everywhere: on a grid over the lungs"
+    )
+    reach_mm: Positive = Field(5.0, description="of bright: no brighter spot lies this near")
+    least_hu: HounsfieldUnit = Field(-800, description="of bright: mean HU of a spot's 3 x 3 x 3 voxels")
+    stride: int = Field(2, ge=1, le=16, description="of everywhere: voxels between neighbouring windows")
+    min_distance_mm: float = Field(6.0, ge=0.0, description="no two candidates lie this near to each other")
+    max_candidates: int = Field(100, ge=1, le=1000, description="of one scan: the best ones")
 
 
 class RunConfig(Section):
@@ -275,17 +358,21 @@ class RunConfig(Section):
     name: str = Field("", description="of the run's folder; empty: made from task, date and time")
     folder: str = Field("", description="where the server keeps its runs; empty: ./runs (the server's own disk)")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    protocol: Protocol = Field("single", description="loso: each site held out in turn (see loso.*)")
     task: TaskConfig = TaskConfig()
     prepare: PrepareConfig = PrepareConfig()
     patches: PatchConfig = PatchConfig()
     split: SplitConfig = SplitConfig()
     augment: AugmentConfig = AugmentConfig()
+    scanner: ScannerConfig = ScannerConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     federation: FederationConfig = FederationConfig()
     strategy: StrategyConfig = StrategyConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    detection: DetectionConfig = DetectionConfig()
+    loso: LosoConfig = LosoConfig()
 
     @model_validator(mode="after")
     def _fits_together(self) -> RunConfig:
@@ -293,6 +380,12 @@ class RunConfig(Section):
             raise ValueError("task.name 'scan' wants the whole volume: set prepare.cube (the tutorial's is 128)")
         if self.task.name != "scan" and self.prepare.cube:
             raise ValueError(f"prepare.cube is for task.name 'scan'; {self.task.name!r} wants isotropic cases")
+        if self.task.name == "scan" and self.scanner.probability:
+            raise ValueError("scanner.probability wants voxels of a known edge in mm, which task.name 'scan' has not")
+        if self.evaluate.adapt_patients and (self.model.norm != "batch" or self.model.name == "simple-cnn"):
+            raise ValueError(
+                "evaluate.adapt-patients is for BatchNorm's statistics: set model.norm 'batch' and a residual network"
+            )
         if self.model.norm == "batch" and self.optimizer.batch_size == 1:
             raise ValueError(
                 "model.norm 'batch' needs several examples: raise optimizer.batch-size, or set norm 'group'"

@@ -7,6 +7,9 @@
 
 A site is known by the name on its card. The node id that Flower gives it is the address of a message, never a name.
 
+In a leave-one-site-out run each of the server's messages also names its fold; what the fold asks of a site, the site
+works out from its own copy of the run's configuration.
+
 A message is one ``ConfigRecord`` ("message") with its kind, the protocol's version and its scalars; a mapping is a
 ``ConfigRecord`` of its own, named after its field; weights and statistics are ``ArrayRecord``s. Every value that comes
 in is checked against the type and the bounds that its field declares here: neither side trusts the other.
@@ -18,20 +21,23 @@ import dataclasses
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
 
 from fedlung.errors import NOT_PUBLIC, FedlungError, ProtocolError
+from fedlung.evaluation.detection.statistics import DetectionStatistics
+from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import ScoreStatistics
+from fedlung.evaluation.subgroups import SUBGROUPS, Reason
 from fedlung.names import SiteName, kebab
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 ROLL_CALL = "query.roll_call"
 PREPARE = "query.prepare"
@@ -49,7 +55,14 @@ FLOWER_FAILURES = {  # flwr.common.constant.ErrorCode
     8: "its ClientApp stopped responding",
 }
 
+FOLD, MEMBER = "fold", "member-"
 START_LOSS, VALIDATION_LOSS = "start", "validation"
+# Fields that are records of arrays, by their names there.
+STATISTICS: dict[str, tuple[str, type[ScoreStatistics] | type[DetectionStatistics]]] = {
+    "scores": ("statistics", ScoreStatistics),
+    "subgroups": ("subgroups", ScoreStatistics),
+    "detection": ("detection", DetectionStatistics),
+}
 MOST = 10**9  # examples, series or steps that one site can truly have
 
 Word = Annotated[str, Field(strict=True, pattern=r"^[\w .:()+/-]{1,80}$")]
@@ -60,6 +73,13 @@ Count = Annotated[int, Field(strict=True, ge=0, le=MOST)]
 Round = Annotated[int, Field(strict=True, ge=0, le=100_000)]
 Flag = Annotated[bool, Field(strict=True)]
 NotNegative = Annotated[float, Field(strict=True, ge=0.0, allow_inf_nan=False)]
+
+_SUBGROUP_BY_NAME = {str(key): key for key in SUBGROUPS}
+Subgroup = Annotated[InstanceOf[SubgroupKey], BeforeValidator(lambda said: _SUBGROUP_BY_NAME.get(str(said)))]
+
+DETECTION = "scans"
+DetectionName = Annotated[str, Field(strict=True, pattern=f"^{DETECTION}$")]
+Undetected = Literal["", "no-scans", "few-patients", "scores-not-finite"]
 
 State = dict[str, npt.NDArray[Any]]  # a model's state by parameter name
 
@@ -169,16 +189,28 @@ class TrainReply(Said):
 
 @dataclass(frozen=True)
 class EvaluateTask(Said):
-    """Score one split with the weights that come with it; ``num_replicates`` bootstrap replicates."""
+    """Score one split with the weights that come with it; ``num_replicates`` bootstrap replicates.
+
+    ``with_subgroups``: tell of the subgroups, too; in the final evaluation only, for they are many times as much.
+    ``with_detection``: search the split's whole scans for nodules, too.
+    """
 
     server_round: Round
     split: Split
     num_replicates: Annotated[int, Field(strict=True, ge=0, le=10_000)] = 0
+    with_subgroups: Flag = False
+    with_detection: Flag = False
 
 
 @dataclass(frozen=True)
 class EvaluateReply(Said):
-    """Statistics by score: "model", and the baselines that need no network (such as "size")."""
+    """Statistics by score: "model"; baselines that need no network, such as "size"; "adapted" (``sites/adapted.py``).
+
+    subgroups  the model's scores of parts of the same examples, each patient weighted as in the whole
+    withheld   subgroups that the site has and does not tell of, and why
+    detection  under DETECTION, what was found in the split's whole scans; empty where it was not asked for or failed
+    undetected why it failed; else empty
+    """
 
     site: SiteName
     server_round: Round
@@ -186,6 +218,10 @@ class EvaluateReply(Said):
     loss: NotNegative
     seconds: NotNegative
     scores: Mapping[Code, InstanceOf[ScoreStatistics]]
+    subgroups: Mapping[Subgroup, InstanceOf[ScoreStatistics]] = field(default_factory=dict)
+    withheld: Mapping[Subgroup, Reason] = field(default_factory=dict)
+    detection: Mapping[DetectionName, InstanceOf[DetectionStatistics]] = field(default_factory=dict)
+    undetected: Undetected = ""
 
 
 M = TypeVar("M", bound=Said)
@@ -194,15 +230,14 @@ M = TypeVar("M", bound=Said)
 def encode(said: Said, *, weights: ArrayRecord | None = None, correction: ArrayRecord | None = None) -> RecordDict:
     """The records of a message, and of the weights and the correction (of ``encode_state``) that travel with it."""
     fields = {field.name: getattr(said, field.name) for field in dataclasses.fields(said)}  # type: ignore[arg-type]
-    scores = fields.pop("scores", None)
+    statistics = {record: fields.pop(name) for name, (record, _) in STATISTICS.items() if name in fields}
     head: dict[str, Any] = {"kind": type(said).__name__, "protocol-version": PROTOCOL_VERSION}
     mappings = {name: value for name, value in fields.items() if isinstance(value, Mapping)}
     head |= {kebab(name): value for name, value in fields.items() if name not in mappings}
     records: dict[str, Any] = {"message": ConfigRecord(head)}
     for name, mapping in mappings.items():
         records[kebab(name)] = ConfigRecord(dict(_flat(mapping)))
-    if scores is not None:
-        records["statistics"] = encode_state(dict(_score_arrays(scores)))
+    records |= {record: encode_state(dict(_statistics_arrays(by_name))) for record, by_name in statistics.items()}
     if weights is not None:
         records["weights"] = weights
     if correction is not None:
@@ -216,10 +251,11 @@ def decode(kind: type[M], content: RecordDict) -> M:
     _check_head(kind, head)
     fields: dict[str, Any] = {_snake(key): value for key, value in head.items()}
     for name, record in content.config_records.items():
-        if name != "message":
+        if name not in ("message", FOLD):
             fields[_snake(name)] = _nested(record)
-    if "statistics" in content:
-        fields["scores"] = _scores(_record(content, "statistics", ArrayRecord))
+    for name, (record_name, statistics) in STATISTICS.items():
+        if record_name in content:
+            fields[name] = _statistics(_record(content, record_name, ArrayRecord), statistics)
     try:
         return TypeAdapter(kind).validate_python(fields)
     except ValidationError as error:
@@ -240,6 +276,35 @@ def decode_state(record: ArrayRecord) -> State:
 def decode_weights(content: RecordDict) -> State:
     """The weights that came with a message. Raises ProtocolError."""
     return decode_state(_record(content, "weights", ArrayRecord))
+
+
+def with_members(content: RecordDict, members: Sequence[ArrayRecord]) -> RecordDict:
+    """The message with the weights of further models, to be judged as one ensemble with the first."""
+    for number, weights in enumerate(members):
+        content[f"{MEMBER}{number:03d}"] = weights
+    return content
+
+
+def decode_members(content: RecordDict) -> list[State]:
+    """The weights of all models of an ensemble, mostly of one. Raises ProtocolError."""
+    further = sorted(name for name in content.array_records if name.startswith(MEMBER))
+    return [decode_weights(content), *(decode_state(content.array_records[name]) for name in further)]
+
+
+def with_fold(content: RecordDict, fold: str) -> RecordDict:
+    """The message as one of that fold."""
+    content[FOLD] = ConfigRecord({"name": fold})
+    return content
+
+
+def fold_of(content: RecordDict) -> str:
+    """The fold that a message belongs to; empty outside of a leave-one-site-out run. Raises ProtocolError."""
+    if FOLD not in content:
+        return ""
+    name = _record(content, FOLD, ConfigRecord).get("name")
+    if not isinstance(name, str) or not name:
+        raise _refused("a fold without a name")
+    return name
 
 
 def decode_correction(content: RecordDict) -> State:
@@ -281,7 +346,7 @@ def _record(content: RecordDict, name: str, kind: type[Any]) -> Any:
 
 
 def _flat(mapping: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
+    for key, value in ((str(key), value) for key, value in mapping.items()):
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             yield from ((f"{key}.{kebab(name)}", item) for name, item in dataclasses.asdict(value).items())
         else:
@@ -299,17 +364,24 @@ def _nested(record: ConfigRecord) -> dict[str, Any]:
     return nested
 
 
-def _score_arrays(scores: Mapping[str, ScoreStatistics]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    for score, statistics in scores.items():
-        yield from ((f"{score}/{name}", values) for name, values in statistics.to_arrays().items())
+def _statistics_arrays(
+    by_key: Mapping[Any, ScoreStatistics | DetectionStatistics],
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    for key, statistics in by_key.items():
+        yield from ((f"{key}/{name}", values) for name, values in statistics.to_arrays().items())
 
 
-def _scores(record: ArrayRecord) -> dict[str, ScoreStatistics]:
-    by_score: dict[str, dict[str, npt.NDArray[Any]]] = {}
-    for key, values in decode_state(record).items():
-        score, _, name = key.partition("/")
-        by_score.setdefault(score, {})[name] = values
-    return {score: ScoreStatistics.from_arrays(arrays) for score, arrays in by_score.items()}
+def _statistics(
+    record: ArrayRecord, kind: type[ScoreStatistics] | type[DetectionStatistics]
+) -> dict[str, ScoreStatistics | DetectionStatistics]:
+    names = {key.rpartition("/")[0] for key in record}
+    if len(names) > len(SUBGROUPS):
+        raise _refused(f"statistics of {len(names)} scores or subgroups; there are {len(SUBGROUPS)} at most")
+    by_key: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    for place, values in decode_state(record).items():
+        key, _, name = place.rpartition("/")
+        by_key.setdefault(key, {})[name] = values
+    return {key: kind.from_arrays(arrays) for key, arrays in by_key.items()}
 
 
 def _array(name: str, array: Array) -> npt.NDArray[Any]:

@@ -17,8 +17,10 @@ from fedlung.evaluation.measured import Measured
 from fedlung.evaluation.scores import MODEL, Measure, ScoresByName, no_scores
 from fedlung.evaluation.statistics import add_statistics
 from fedlung.protocol import EvaluateReply, SiteLedger
+from server.detection import judge_detection
 from server.evidence import Evidence, provenance, run_history
 from server.selection import freeze
+from server.subgroups import size_standardised, subgroup_rows
 
 TASK_DEFINITIONS = {
     "nodule": "a patch around a nodule of at least {readers} readers against background patches inside the lung",
@@ -53,6 +55,9 @@ def judge(config: RunConfig, evidence: Evidence, selection: Selection) -> Judgem
     measure = Measure(frozen=frozen, confidence=config.evaluate.confidence)
     judgement = Judgement(
         **_site_results(config, evidence, measure),
+        subgroups=subgroup_rows(evidence.tests, measure, config.federation.held_out_names),
+        size_standardised=size_standardised(evidence.tests, measure, config.federation.held_out_names),
+        detection=judge_detection(config, evidence.tests),
         **record,
         **run_history(evidence),
         synthetic=any(ledger.synthetic for ledger in evidence.ledgers.values()),

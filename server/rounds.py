@@ -77,9 +77,15 @@ def final_evaluation(
     state = load_checkpoint(run.checkpoint_path(server_round)).state
     strategy.recall({name: tensor.numpy() for name, tensor in run.load_memory(server_round).items()})
     arrays = encode_state({name: tensor.numpy() for name, tensor in state.items()})
-    _evaluate(grid, strategy, server_round, arrays, FINAL)
-    evaluation = strategy.evaluation
-    return evaluation.replies, _absences("final evaluation", evaluation.absent)
+    return judged(grid, strategy, server_round, arrays)
+
+
+def judged(
+    grid: Grid, strategy: FedAvg, server_round: int, arrays: ArrayRecord
+) -> tuple[dict[str, EvaluateReply], list[Absence]]:
+    """Every site's test statistics with these weights, and a row for each site without them."""
+    evaluate(grid, strategy, server_round, arrays, FINAL)
+    return strategy.evaluation.replies, _absences("final evaluation", strategy.evaluation.absent)
 
 
 def save(run: RunDir, server_round: int, arrays: ArrayRecord) -> None:
@@ -103,24 +109,25 @@ def _round(
     messages = strategy.configure_train(server_round, arrays, CURVE, grid)
     merged, _ = strategy.aggregate_train(server_round, replies_in_order(grid, messages, timeout_s=timeout_s))
     arrays = merged or arrays
-    judged = encode_state(late.take(decode_state(arrays))) if late.begins(server_round) else arrays
-    save(run, server_round, judged)
-    _evaluate(grid, strategy, server_round, judged, CURVE)
+    shown = encode_state(late.take(decode_state(arrays))) if late.begins(server_round) else arrays
+    save(run, server_round, shown)
+    evaluate(grid, strategy, server_round, shown, CURVE)
     run.save_memory(server_round, {name: torch.from_numpy(values) for name, values in strategy.memory().items()})
-    seconds, result, absences = time.monotonic() - started, _round_replies(strategy), _round_absences(strategy)
+    seconds, result, absences = time.monotonic() - started, round_replies(strategy), _round_absences(strategy)
     course.take(result, absences, is_committed=strategy.training.is_committed)
     _record(run, result, absences, is_committed=strategy.training.is_committed, seconds=seconds)
     _log(result, absences, num_rounds=run.config.federation.rounds, seconds=seconds)
     return arrays
 
 
-def _evaluate(grid: Grid, strategy: FedAvg, server_round: int, arrays: ArrayRecord, config: ConfigRecord) -> None:
+def evaluate(grid: Grid, strategy: FedAvg, server_round: int, arrays: ArrayRecord, config: ConfigRecord) -> None:
+    """Ask the sites to judge these weights; the answers are in ``strategy.evaluation``."""
     messages = strategy.configure_evaluate(server_round, arrays, config, grid)
     timeout_s = strategy.config.federation.round_timeout_s
     strategy.aggregate_evaluate(server_round, replies(grid, messages, timeout_s=timeout_s))
 
 
-def _round_replies(strategy: FedAvg) -> RoundReplies:
+def round_replies(strategy: FedAvg) -> RoundReplies:
     """What the strategy's hooks have left behind."""
     training, evaluation, held_out = strategy.training, strategy.evaluation, strategy.roster.held_out
     return RoundReplies(

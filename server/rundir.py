@@ -23,6 +23,7 @@ from fedlung.evaluation.runrecord import (
     CONFIG_FILE,
     EVENTS_FILE,
     EventName,
+    load_run,
     run_name,
     what_numbers_depend_on,
 )
@@ -56,6 +57,22 @@ class RunDir:
                 "Give another name, leave name empty for one with date and time, or move that folder away."
             ) from None
         (folder / EVENTS_FILE).touch()
+        return cls(folder, config)
+
+    @classmethod
+    def open_plan(cls, base: Path, name: str, config: RunConfig) -> RunDir:
+        """The folder of a leave-one-site-out run, new or as an earlier one left it.
+
+        Raises RunError where a run with other settings is under that name.
+        """
+        folder = base / run_name(name, config, datetime.now().astimezone())
+        if not (folder / CONFIG_FILE).exists():
+            return cls.create(base, folder.name, config)
+        if what_numbers_depend_on(load_run(folder).config) != what_numbers_depend_on(config):
+            raise RunError(
+                f"{folder} holds a run with other settings, and nothing was changed in it. Go on with that run's own "
+                "settings (see its config.json), or give another name."
+            )
         return cls(folder, config)
 
     @property

@@ -17,9 +17,10 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedlung.config import RunConfig
-from fedlung.errors import ConfigError, FedlungError
+from fedlung.errors import ConfigError, FedlungError, ProtocolError
 from fedlung.hospital.private import ERRORS, discreet_readers, keep_error
 from fedlung.hospital.profile import SiteProfile, load_profile
+from fedlung.loso.plan import fold_named
 from fedlung.protocol import (
     EvaluateTask,
     PrepareTask,
@@ -27,11 +28,14 @@ from fedlung.protocol import (
     TrainTask,
     decode,
     decode_correction,
+    decode_members,
     decode_weights,
     encode,
     encode_state,
     failure_text,
+    fold_of,
 )
+from sites.pooled import PooledWorker
 from sites.simulated import make_data, simulated_file, simulated_profile
 from sites.worker import SiteWorker
 
@@ -72,14 +76,14 @@ def guarded(handler: Handler) -> Handler:
 def roll_call(message: Message, context: Context) -> Message:
     """Who is there?"""
     decode(RollCall, message.content)
-    return Message(encode(worker_of(context).card()), reply_to=message)
+    return Message(encode(worker_of(context, message).card()), reply_to=message)
 
 
 @app.query("prepare")
 @guarded
 def prepare(message: Message, context: Context) -> Message:
     """Make cases of the CT and say what there is."""
-    task, worker = decode(PrepareTask, message.content), worker_of(context)
+    task, worker = decode(PrepareTask, message.content), worker_of(context, message)
     make_data(worker.profile)
     return Message(encode(worker.prepare(task)), reply_to=message)
 
@@ -90,7 +94,7 @@ def train(message: Message, context: Context) -> Message:
     """One round of local training."""
     task = decode(TrainTask, message.content)
     correction = decode_correction(message.content)
-    reply, state = worker_of(context).train(task, decode_weights(message.content), correction)
+    reply, state = worker_of(context, message).train(task, decode_weights(message.content), correction)
     return Message(encode(reply, weights=encode_state(state)), reply_to=message)
 
 
@@ -99,21 +103,42 @@ def train(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """The statistics of one split's scores."""
     task = decode(EvaluateTask, message.content)
-    return Message(encode(worker_of(context).evaluate(task, decode_weights(message.content))), reply_to=message)
+    reply = worker_of(context, message).evaluate(task, *decode_members(message.content))
+    return Message(encode(reply), reply_to=message)
 
 
-def worker_of(context: Context) -> SiteWorker:
-    """The worker of this node for this run."""
+def worker_of(context: Context, message: Message) -> SiteWorker:
+    """The worker of this node for this run, or for the message's fold of it."""
     profile = profile_of(context)
     if threads := os.environ.get(THREADS, "1" if profile.num_simulated else ""):
         # A fixed number, so that a simulation's digits do not depend on how many cores the machine has.
         torch.set_num_threads(int(threads))
-    return _worker(context.run_id, profile, RunConfig.from_run_config(context.run_config))
+    config, fold = RunConfig.from_run_config(context.run_config), fold_of(message.content)
+    return _worker(context.run_id, profile, folded(config, fold), pool_of(context, config, fold))
+
+
+def folded(config: RunConfig, fold: str) -> RunConfig:
+    """The configuration that a message goes by. Raises ProtocolError where it names a fold and the run has none."""
+    if bool(fold) != (config.protocol == "loso"):
+        text = f"a message {'of' if fold else 'without'} a fold in a run of protocol {config.protocol}"
+        raise ProtocolError(text, public=text)
+    return fold_named(fold, config).config(config) if fold else config
+
+
+def pool_of(context: Context, config: RunConfig, fold: str) -> tuple[SiteProfile, ...]:
+    """The sites whose patients this node has in one place; none but in a simulation's pooled training."""
+    if "pool" not in context.node_config:
+        return ()
+    unseen, num_sites = fold_named(fold, config).unseen, int(context.node_config["num-partitions"])
+    profiles = (simulated_profile(number, num_sites) for number in range(num_sites))
+    return tuple(profile for profile in profiles if profile.name != unseen)
 
 
 def profile_of(context: Context) -> SiteProfile:
     """The site's profile: the file that the node was started with, or a site of the simulation."""
     node = context.node_config
+    if "pool" in node:
+        return simulated_profile(0, int(node["num-partitions"]))
     if "profile" in node:
         return load_profile(Path(str(node["profile"])))
     if "partition-id" in node:
@@ -148,6 +173,6 @@ def _site_file(context: Context) -> Path | None:
 
 
 @functools.lru_cache(maxsize=8)
-def _worker(run_id: int, profile: SiteProfile, config: RunConfig) -> SiteWorker:
+def _worker(run_id: int, profile: SiteProfile, config: RunConfig, pool: tuple[SiteProfile, ...]) -> SiteWorker:
     """Kept between messages where the process is (in a simulation), so that examples are found only once."""
-    return SiteWorker(profile, config)
+    return PooledWorker(pool, config) if pool else SiteWorker(profile, config)

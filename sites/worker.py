@@ -17,8 +17,11 @@ from torch import nn
 import fedlung
 from fedlung.config import RunConfig
 from fedlung.errors import DataError, ProtocolError
-from fedlung.evaluation.scores import MODEL
+from fedlung.evaluation.detection import DetectionStatistics
+from fedlung.evaluation.scores import ADAPTED, MODEL
+from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import ScoreStatistics, patient_weights, size_logits, weighted_statistics
+from fedlung.evaluation.subgroups import Known, Members, Reason, may_be_told, members_of
 from fedlung.hospital.data import data_fingerprint, load_data, prepare_data
 from fedlung.hospital.profile import SiteProfile
 from fedlung.model.losses import class_weights, focal_loss
@@ -40,8 +43,11 @@ from fedlung.protocol import (
     State,
     TrainReply,
     TrainTask,
+    Undetected,
 )
 from fedlung.training.loop import train_round
+from sites.adapted import adapted_logits
+from sites.detected import detected
 
 SIZE = "size"  # the baseline that knows a nodule's diameter and nothing else
 UNWEIGHTED = (1.0, 1.0)  # the classes' weights in a loss that is to mean the same at every site
@@ -58,6 +64,10 @@ class SiteWorker:
         self.config = config
         self.is_held_out = profile.name in config.federation.held_out_names
         self._examples: SiteExamples | None = None
+
+    @property
+    def _may_train(self) -> bool:
+        return self.profile.name in (self.config.federation.training_names or (self.profile.name,))
 
     @property
     def examples(self) -> SiteExamples:
@@ -106,8 +116,8 @@ class SiteWorker:
 
     def train(self, task: TrainTask, state: State, correction: State | None = None) -> tuple[TrainReply, State]:
         """One round of local training from ``state``. Raises ProtocolError at a held-out site: it never trains."""
-        if self.is_held_out:
-            text = "a held-out site does not train"
+        if self.is_held_out or not self._may_train:
+            text = f"a {'held-out site' if self.is_held_out else 'site that is not to train'} does not train"
             raise ProtocolError(text, public=text)
         model, examples = self._model(state), self.examples.training(task.server_round)
         _check_correction(correction or {}, model)
@@ -138,20 +148,30 @@ class SiteWorker:
         )
         return reply, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
-    def evaluate(self, task: EvaluateTask, state: State) -> EvaluateReply:
-        """The statistics of one split's scores. Raises DataError where the split has no example or too few patients."""
+    def evaluate(self, task: EvaluateTask, *states: State) -> EvaluateReply:
+        """The statistics of one split's scores; of several models, those of their mean logit.
+
+        Raises DataError where the split has no example or too few patients.
+        """
         started = time.monotonic()
         examples = self._evaluated(task.split)
-        logits_N = self._logits(self._model(state), examples)
+        models = [self._model(state) for state in states]
+        logits_N = np.mean([self._logits(model, examples) for model in models], axis=0)
+        detection, undetected = self._detected(models, task) if task.with_detection else ({}, "")
+        # ORDER: last, for it changes the models.
+        scores = self._scores(logits_N, examples) + self._adapted(models, examples, task)
+        told, withheld = self._subgroups(examples) if task.with_subgroups else ({}, {})
         return EvaluateReply(
             site=self.profile.name,
             server_round=task.server_round,
             split=task.split,
             loss=self._loss(logits_N, examples, UNWEIGHTED),
-            scores={
-                name: self._statistics(scores_N, examples, task) for name, scores_N in self._scores(logits_N, examples)
-            },
+            scores={name: self._statistics(scores_N, examples, task) for name, scores_N in scores},
             seconds=time.monotonic() - started,
+            subgroups={key: self._statistics(logits_N, examples, task, is_in_N) for key, is_in_N in told.items()},
+            withheld=withheld,
+            detection=detection,
+            undetected=undetected,
         )
 
     def _evaluated(self, split: str) -> ExampleSet:
@@ -203,11 +223,51 @@ class SiteWorker:
             return [(MODEL, logits_N)]
         return [(MODEL, logits_N), (SIZE, size_logits(examples.diameter_mm_N.astype(np.float64)))]
 
-    def _statistics(self, scores_N: np.ndarray, examples: ExampleSet, task: EvaluateTask) -> ScoreStatistics:
-        # The same weights for every score, so that a replicate of the baseline weighs patients as the model's does.
-        patients = [str(patient) for patient in np.unique(examples.patients_N)]
+    def _adapted(
+        self, models: Sequence[nn.Module], examples: ExampleSet, task: EvaluateTask
+    ) -> list[tuple[str, np.ndarray]]:
+        """The adapted models' scores, where a held-out site is judged for the last time (``with_subgroups``)."""
+        if not (self.config.evaluate.adapt_patients and self.is_held_out and task.with_subgroups):
+            return []
+        device = self.profile.torch_device
+        return [(ADAPTED, adapted_logits(models, examples, self.config, site=self.profile.name, device=device))]
+
+    def _subgroups(self, examples: ExampleSet) -> tuple[Members, dict[SubgroupKey, Reason]]:
+        """The subgroups of the examples that may be told of; the others, and why."""
+        own_test_N = np.isin(examples.patients_N, sorted(self.examples.own_test))
+        known = Known(
+            diameter_mm_N=examples.diameter_mm_N,
+            texture_N=examples.texture_N,
+            thickness_mm_N=examples.thickness_mm_N,
+            kernel_N=examples.kernel_N,
+            no_nodule_N=(examples.labels_N == 0) & (self.config.task.name != "malignancy"),
+            own_test_N=own_test_N if self.is_held_out else None,
+        )
+        return may_be_told(members_of(known), examples.patients_N, fewest=self.profile.min_patients)
+
+    def _detected(
+        self, models: Sequence[nn.Module], task: EvaluateTask
+    ) -> tuple[dict[str, DetectionStatistics], Undetected]:
+        """What is found in the whole scans of the split's patients."""
+        return detected(
+            models,
+            self.examples.cases(task.split),
+            self.config,
+            num_replicates=task.num_replicates,
+            bootstrap_seed=self.profile.bootstrap_seed,
+            fewest=self.profile.min_patients,
+            device=self.profile.torch_device,
+        )
+
+    def _statistics(
+        self, scores_N: np.ndarray, examples: ExampleSet, task: EvaluateTask, is_in_N: np.ndarray | None = None
+    ) -> ScoreStatistics:
+        """The statistics of some or all examples. A patient weighs alike in every part of them, and for every score."""
+        is_in_N = np.ones(len(examples), dtype=bool) if is_in_N is None else is_in_N
+        patients_N = examples.patients_N[is_in_N]
+        patients = np.unique(patients_N).tolist()
         weights_RP = patient_weights(patients, num_replicates=task.num_replicates, seed=self.profile.bootstrap_seed)
-        return weighted_statistics(scores_N, examples.labels_N, examples.patients_N, weights_RP)
+        return weighted_statistics(scores_N[is_in_N], examples.labels_N[is_in_N], patients_N, weights_RP)
 
 
 def _check_correction(correction: State, model: nn.Module) -> None:

@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hospital": BASE | {"ct", "preprocess", "patches"},
     "preflight": BASE | {"ct", "preprocess", "patches", "model", "training", "hospital"},
     "provisioning": {"errors", "names", "sitefile", "config"},
-    "launch": {"errors", "names", "files", "sitefile", "config", "provisioning", "evaluation"},
+    "loso": BASE | {"evaluation"},
+    "launch": {"errors", "names", "files", "sitefile", "config", "provisioning", "evaluation", "protocol", "loso"},
     "cli": BASE
     | {
         "ct",
@@ -43,11 +44,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "preflight",
         "provisioning",
         "launch",
+        "loso",
     },
     "__init__": set(),
     "__main__": {"cli"},
 }
-MAY_IMPORT_FLWR = {"protocol"}
+MAY_IMPORT_FLWR = {"protocol", "launch"}
 MAY_IMPORT_CRYPTOGRAPHY = {"provisioning", "preprocess"}  # keys and certificates; the encrypted case store
 
 

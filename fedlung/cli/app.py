@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from fedlung.cli import check, data, hospital, prepare, research
+from fedlung.cli import check, data, hospital, loso, prepare, research
 from fedlung.cli.progress import errors
 from fedlung.errors import ConfigError, FedlungError
 
@@ -25,6 +25,7 @@ site_app = _group("What a hospital runs.")
 for verb in (
     research.demo,
     research.simulate,
+    loso.loso,
     research.report,
     data.phantom,
     data.partition,

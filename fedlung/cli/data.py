@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
 from fedlung.cli.progress import bar, console
-from fedlung.config import PartitionRule, validated
+from fedlung.config import PartitionRule, PhantomControl, PhantomShift, validated
 from fedlung.errors import ConfigError
 
 
@@ -17,18 +18,67 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     patients: Annotated[int | None, typer.Option(min=1, help="of each site")] = None,
     matrix: Annotated[int | None, typer.Option(min=64, help="pixels along an edge of a slice")] = None,
+    coverage_mm: Annotated[float | None, typer.Option(min=40.0, max=320.0, help="extent along the patient")] = None,
+    control: Annotated[
+        PhantomControl | None,
+        typer.Option(
+            help="a phantom whose outcome is known. null: all sites alike. positive: the odd site has small nodules "
+            "in noisy slices of 5 mm, the others are thin"
+        ),
+    ] = None,
+    shift: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar=f"[{'|'.join(get_args(PhantomShift))}]",
+            help="in what the sites differ; may be repeated. Without this and --control: acquisition",
+        ),
+    ] = None,
+    odd_site: Annotated[
+        str | None, typer.Option(help="of --control positive: the site to hold out; else TOSHIBA")
+    ] = None,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="every site scans the same virtual patients; pairs.csv says who is whom")
+    ] = False,
     site: Annotated[list[str] | None, typer.Option(help="write only these sites")] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that write")] = 2,
 ) -> None:
     """Write synthetic chest CT as real DICOM: one folder a site, as a hospital would hold it."""
     from fedlung.ct.phantom import PhantomConfig, write_phantom
 
-    chosen = {"seed": seed, "patients_per_site": patients, "matrix": matrix}
+    chosen = {
+        "seed": seed,
+        "patients_per_site": patients,
+        "matrix": matrix,
+        "coverage_mm": coverage_mm,
+        "odd_site": odd_site,
+        "paired": paired,
+    }
     given = {key: value for key, value in chosen.items() if value is not None}
+    given |= _differences(control, shift or (), paired=paired, odd_site=odd_site)
     config = validated(PhantomConfig, given, what="the phantom's configuration")
     with bar("Phantom CT as DICOM (synthetic)") as update:
         write_phantom(out, config, sites=site, workers=workers, progress=update)
     console.print(f"Synthetic CT: {out}", soft_wrap=True)
+
+
+def _differences(
+    control: PhantomControl | None, shifts: Sequence[str], *, paired: bool, odd_site: str | None
+) -> dict[str, Any]:
+    """The phantom's knobs for what differs between its sites; none for the phantom as it is by default."""
+    from fedlung.ct.phantom import control_knobs, switched
+
+    if control and shifts:
+        raise ConfigError("--control sets all of the phantom's switches, and so does --shift. Give one of the two.")
+    unknown = [shift for shift in shifts if shift not in get_args(PhantomShift)]
+    if unknown:
+        raise ConfigError(f"--shift knows {', '.join(get_args(PhantomShift))}, and is given {', '.join(unknown)}.")
+    if "none" in shifts and len(shifts) > 1:
+        raise ConfigError(f"--shift none stands alone, and these are given: {', '.join(shifts)}.")
+    if odd_site is not None and control != "positive":
+        raise ConfigError("--odd-site is for --control positive: no other phantom has an odd site.")
+    if control:
+        return control_knobs(control, paired=paired)
+    return switched(shifts) if shifts else {}
 
 
 def partition(

@@ -23,6 +23,7 @@ class RunFollower:
         self.prepare: TaskID | None = None
         self.rounds: TaskID | None = None
         self.judging: TaskID | None = None
+        self.folds: TaskID | None = None
 
     def __call__(self, event: Event) -> None:
         """Draw one event; one that is unknown, or has nothing to be drawn, is passed over."""
@@ -35,6 +36,13 @@ class RunFollower:
 
     def run_started(self, event: Event) -> None:
         self.progress.update(self.start, completed=1)
+        if "num_folds" in event:
+            self.folds = self.progress.add_task("Folds", total=int(event["num_folds"]))
+
+    def fold(self, event: Event) -> None:
+        """One run of a leave-one-site-out run has ended, or was there already."""
+        if self.folds is not None:
+            self.progress.advance(self.folds)
 
     def roll_call(self, event: Event) -> None:
         num_present = len(event["sources"]) + len(event["held_out"])
@@ -76,5 +84,6 @@ DRAWN: dict[str, Callable[[RunFollower, Event], None]] = {
     "round": RunFollower.round,
     "selected": RunFollower.selected,
     "judged": RunFollower.judged,
+    "fold": RunFollower.fold,
     "finished": RunFollower.finished,
 }

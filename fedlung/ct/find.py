@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fedlung.ct.audit import COPY, Finding, Slices, audit_file, audit_series, needed_repairs, without_copies
@@ -18,7 +19,16 @@ from fedlung.errors import DataError, SeriesError
 
 __all__ = ["find_series", "judge_series", "printable"]
 
+NEVER_SLICES = frozenset({".ds_store", ".gitkeep", ".keep", ".nomedia", ".directory", "thumbs.db", "desktop.ini"})
+"""What operating systems and tools leave in folders, in small letters: empty, they are no slice that was lost."""
+
 Progress = Callable[[int, int], None]
+
+MAX_KEPT_HEADERS = 16_384
+"""Of all series together, for reading them: 32 MiB. The slices of the others are parsed again."""
+
+SETTLED_NS = 2_000_000_000
+"""The coarsest clock of a file system. A file last written just now may be written again and look the same."""
 
 
 def find_series(
@@ -26,9 +36,9 @@ def find_series(
 ) -> tuple[list[Series], list[LeftOut]]:
     """The trusted CT series below a folder, by UID, and a row for everything else.
 
-    Folders are walked through links, each once. Files that are no CT slice are counted by folder and reason. A series
-    that needs mending is trusted where ``repair`` names all that it needs. Raises DataError where there is no such
-    folder.
+    The folder may be a link; links to other folders are rows. Files that are no CT slice are counted by folder and
+    reason. A series that needs mending is trusted where ``repair`` names all that it needs. Raises DataError where
+    there is no such folder.
     """
     if not Path(folder).is_dir():
         sentence = "the DICOM folder does not exist; correct where it is said to be"
@@ -58,6 +68,7 @@ class _Found:
     damaged: Counter[str] = field(default_factory=Counter)
     whole: list[Series | LeftOut] = field(default_factory=list)
     left_out: Tally = field(default_factory=Tally)
+    began_ns: int = field(default_factory=time.time_ns)
 
     def look_at(self, path: Path, *, is_claimed: bool = False) -> None:
         """One file: slices of a series, a series by itself, or a row."""
@@ -91,7 +102,7 @@ class _Found:
         if isinstance(error, DamagedHeaderError) and error.is_series:
             what, where = uid or printable(path), printable(path.parent)
             self.whole.append(LeftOut(what, error.code, error.sentence, error.remedy, folder=where))
-        elif error.code == "EMPTY_FILE" or (isinstance(error, DamagedHeaderError) and not uid):
+        elif _may_be_slice(path, error):
             self.left_out.add_lost(path, finding)
         else:
             self.left_out.add(path, finding)
@@ -104,6 +115,7 @@ class _Found:
             num_lost = self.left_out.num_lost({header.path.parent for header in headers})
             judged.append(judge_series(headers, repair, num_damaged=self.damaged[uid], num_lost=num_lost))
         series, namesakes = without_namesakes([one for one in judged if isinstance(one, Series)])
+        series = list(_with_few_headers(series, self.began_ns - SETTLED_NS))
         rows = [row for row in judged if isinstance(row, LeftOut)]
         return sorted(series, key=lambda one: one.series_uid), rows + namesakes + self.left_out.rows()
 
@@ -134,7 +146,24 @@ def judge_series(
         slice_thickness_mm=first.slice_thickness_mm,
         repairs=needed_repairs(headers) if repair else (),
         warnings=_maybe_truncated(num_lost),
+        headers=slices.ascending,
     )
+
+
+def _may_be_slice(path: Path, error: SeriesError) -> bool:
+    """Whether a file that cannot be read tells neither what it is nor whose."""
+    if error.code == "EMPTY_FILE":
+        return path.name.lower() not in NEVER_SLICES
+    return isinstance(error, DamagedHeaderError) and not error.series_uid
+
+
+def _with_few_headers(series: list[Series], settled_ns: int) -> Iterator[Series]:
+    """The series with their headers up to the limit; none of a file that was written after ``settled_ns``."""
+    num_kept = 0
+    for one in series:
+        settled = tuple(header for header in one.headers if header.file_stamp[2] < settled_ns)
+        num_kept += len(settled)
+        yield replace(one, headers=settled if num_kept <= MAX_KEPT_HEADERS else ())
 
 
 def _maybe_truncated(num_lost: int) -> tuple[str, ...]:

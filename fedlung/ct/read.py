@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+from operator import attrgetter
+from pathlib import Path
+
 import numpy as np
 
 from fedlung.ct.audit import Slices, audit_series, warnings_of
 from fedlung.ct.dicom.headers import Header, read_headers
+from fedlung.ct.dicom.source import stamp_of
 from fedlung.ct.formats.metaimage import read_metaimage
 from fedlung.ct.formats.nifti import read_nifti
 from fedlung.ct.geometry import Geometry
@@ -19,7 +25,7 @@ from fedlung.errors import SeriesError
 def read_series(series: Series) -> Volume:
     """The volume in HU: int16, or float32 where a rescale is not in whole numbers; slices ascend along the normal.
 
-    The headers are judged again, for the files may have changed since they were found, and the pixels with them.
+    The headers are judged again, parsed anew where a file has changed since it was found, and the pixels with them.
     Padding and whatever lies below air becomes -1024 HU. What is mended is ``series.repairs`` and is told in the
     warnings. Raises SeriesError with a stable code.
     """
@@ -43,13 +49,27 @@ def read_series(series: Series) -> Volume:
 
 def _audited(series: Series) -> Slices:
     try:
-        slices = Slices(tuple(header for path in series.files for header in read_headers(path)))
+        slices = Slices(tuple(_headers(series)))
     except (OSError, SeriesError) as error:
         raise files_changed() from error
     finding = audit_series(slices.headers, repair=frozenset(series.repairs))
     if finding is not None:
         raise finding.error
     return slices
+
+
+def _headers(series: Series) -> Iterator[Header]:
+    """Of every slice, file by file: those that were kept, parsed again where a file is not the one of then."""
+    kept: dict[Path, list[Header]] = defaultdict(list)
+    for header in series.headers:
+        kept[header.path].append(header)
+    for path in series.files:
+        of_file = kept[path]
+        is_whole = bool(of_file) and len(of_file) == of_file[0].num_frames
+        if is_whole and stamp_of(path.stat()) == of_file[0].file_stamp:
+            yield from sorted(of_file, key=attrgetter("frame"))
+        else:
+            yield from read_headers(path)
 
 
 def _geometry(slices: Slices) -> Geometry:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from fedlung.ct.dicom.header import Header
 
 Repair = Literal["missing-slices", "uneven-steps", "tilt", "in-plane-jitter"]
 
@@ -24,6 +26,7 @@ class Series:
     form          what the files are
     repairs       what ``read_series`` will mend by resampling along the true positions, because the site asked for it
     warnings      what is odd about the files beside it, which ``read_series`` cannot see; begins with a stable code
+    headers       of the slices, where they are kept: ``read_series`` takes those whose files have not changed
     """
 
     series_uid: str
@@ -38,6 +41,7 @@ class Series:
     form: Literal["dicom", "metaimage", "nifti"] = "dicom"
     repairs: tuple[Repair, ...] = ()
     warnings: tuple[str, ...] = ()
+    headers: tuple[Header, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def num_files(self) -> int:

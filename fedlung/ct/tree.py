@@ -15,6 +15,11 @@ from fedlung.ct.series import LeftOut
 NOT_A_FILE = Finding("NOT_A_FILE", "a pipe, a socket or a device.", "Nothing to do.")
 BROKEN_LINK = Finding("NOT_A_FILE", "a broken link.", "Restore the file that it names, if that is a slice.")
 SAME_FILE = Finding("DUPLICATE_COPY", "another name or link of a file that was looked at.", "Nothing to do.")
+LINK_OUTSIDE = Finding(
+    "LINK_OUTSIDE",
+    "a link to a folder outside this one.",
+    "Name that folder itself, if its scans are meant to be used.",
+)
 UNREADABLE = Finding("UNREADABLE", "it cannot be opened.", "Give the site's user the right to read it.")
 
 
@@ -50,17 +55,24 @@ class Tally:
 
 
 def regular_files(folder: Path, left_out: Tally) -> Iterator[Path]:
-    """Every regular file below a folder, in the order of names; links are followed.
+    """Every regular file below a folder, in the order of names; the folder may be a link itself.
 
-    A folder that is met again is passed over, a file by another name is a row: each has been looked at.
+    Links to files are followed. Links to folders are not: what lies inside is met by itself, and one of the site's
+    links may lead to the whole disk. A folder that is met again is passed over, a file by another name is a row: each
+    has been looked at.
     """
     seen: set[tuple[int, int]] = set()
+    root = folder.resolve()
     waiting = [folder]
     while waiting:
         path = waiting.pop()
         try:
             status = path.stat()
             is_folder = stat.S_ISDIR(status.st_mode)
+            if is_folder and path is not folder and path.is_symlink():
+                if not path.resolve().is_relative_to(root):
+                    left_out.add(path, LINK_OUTSIDE)
+                continue
             # By names: to compare two paths takes ten times as long.
             children = sorted(path.iterdir(), key=lambda child: child.name, reverse=True) if is_folder else []
         except OSError as error:

@@ -54,26 +54,30 @@ def files_changed() -> SeriesError:
 # --- stored values -------------------------------------------------------------------------------
 
 
-def _stored_slices(headers: Sequence[Header], room_DHW: npt.NDArray) -> Iterator[npt.NDArray]:
-    """(H, W) stored values of each slice, in the machine's order of bytes.
+def _stored_slices(headers: Sequence[Header], voxels_DHW: npt.NDArray) -> Iterator[npt.NDArray]:
+    """(H, W) stored values of each slice, in the machine's order of bytes, in their rooms if they can be."""
+    rooms = [_room(header, hu_HW) for header, hu_HW in zip(headers, voxels_DHW, strict=True)]
+    packed = [(header, room_HW) for header, room_HW in zip(headers, rooms, strict=True) if not header.is_native]
+    decoded = decode_stored([header for header, _ in packed], [room_HW for _, room_HW in packed])
+    for header, room_HW in zip(headers, rooms, strict=True):
+        yield _native(header, room_HW) if header.is_native else next(decoded)
 
-    Plain pixels are read into the first bytes of their slice's place in the volume: what is written once to memory that
-    is new costs more than all arithmetic on it.
+
+def _room(header: Header, hu_HW: npt.NDArray) -> npt.NDArray:
+    """(H, W) stored values, still to be read or decoded: the first bytes of their slice's place in the volume.
+
+    What is written once to memory that is new costs more than all arithmetic on it.
     """
-    decoded = decode_stored([header for header in headers if not header.is_native])
-    for header, room_HW in zip(headers, room_DHW, strict=True):
-        if header.is_native:
-            yield _native(header, memoryview(room_HW).cast("B")[: _num_bytes(header)])
-        else:
-            yield next(decoded)
+    num_bytes = header.shape_HW[0] * header.shape_HW[1] * header.stored_dtype.itemsize
+    return hu_HW.reshape(-1).view(np.uint8)[:num_bytes].view(header.stored_dtype).reshape(header.shape_HW)
 
 
-def _num_bytes(header: Header) -> int:
-    return header.shape_HW[0] * header.shape_HW[1] * header.stored_dtype.itemsize
+def _native(header: Header, stored_HW: npt.NDArray) -> npt.NDArray:
+    """Plain pixels, read from where they lie in the file, then in the machine's order of bytes.
 
-
-def _native(header: Header, buffer: memoryview) -> npt.NDArray:
-    """Plain pixels, read from where they lie in the file; the header has been made from the same content."""
+    The header has been made from the same content.
+    """
+    buffer = stored_HW.reshape(-1).view(np.uint8).data
     assert header.pixels is not None, "the audit lets no native file pass without pixels"
     try:
         with OpenFile(header.path) as file:
@@ -83,7 +87,6 @@ def _native(header: Header, buffer: memoryview) -> npt.NDArray:
         raise files_changed() from error
     if num_bytes < len(buffer):
         raise files_changed()
-    stored_HW = np.frombuffer(buffer, header.stored_dtype).reshape(header.shape_HW)
     if stored_HW.dtype.isnative:
         return stored_HW
     return stored_HW.byteswap(inplace=True).view(stored_HW.dtype.newbyteorder(sys.byteorder))
@@ -106,9 +109,12 @@ def _write_hu(out_HW: npt.NDArray, stored_HW: npt.NDArray, header: Header) -> No
         np.right_shift(stored_HW, unused_bits, out=stored_HW)
         is_padding_HW = is_padding_HW | _is_padding(stored_HW, header)
     has_padding = bool(np.any(is_padding_HW))
-    _check_limits(stored_HW[~is_padding_HW] if has_padding else stored_HW, header)
+    low = _lowest_hu(stored_HW[~is_padding_HW] if has_padding else stored_HW, header)
     if out_HW.dtype == np.int16:
         _rescale_whole(out_HW, stored_HW, int(header.slope), int(header.intercept))
+        if low < HU_FLOOR:
+            # np.maximum with one number on one side takes five times as long as np.clip with two.
+            np.clip(out_HW, _LOWEST, _HIGHEST, out=out_HW)
     else:
         np.maximum(stored_HW * header.slope + header.intercept, HU_FLOOR, out=out_HW, casting="same_kind")
     if has_padding:
@@ -148,8 +154,11 @@ def _hu(stored: int, header: Header) -> float:
     return header.slope * stored + header.intercept
 
 
-def _check_limits(stored: npt.NDArray, header: Header) -> None:
-    """Raises SeriesError IMPLAUSIBLE_HU. The ends of the values are looked for only where they could be beyond."""
+def _lowest_hu(stored: npt.NDArray, header: Header) -> float:
+    """What no value is below, once they are known to be plausible. Raises SeriesError IMPLAUSIBLE_HU.
+
+    The ends of the values are looked for only where they could be beyond.
+    """
     low, high = (_hu(value, header) for value in _possible_range(header))
     if low < HU_LIMITS.min and stored.size:
         low = _hu(int(stored.min()), header)
@@ -157,6 +166,7 @@ def _check_limits(stored: npt.NDArray, header: Header) -> None:
         high = _hu(int(stored.max()), header)
     if stored.size:
         refuse_implausible(low, high)
+    return low
 
 
 def _rescale_whole(out_HW: npt.NDArray[np.int16], stored_HW: npt.NDArray, slope: int, intercept: int) -> None:
@@ -164,9 +174,7 @@ def _rescale_whole(out_HW: npt.NDArray[np.int16], stored_HW: npt.NDArray, slope:
     hu_HW = stored_HW.view(np.int16) if stored_HW.itemsize == 2 else stored_HW.astype(np.int16)
     if slope != 1:
         np.multiply(hu_HW, _modulo_16_bits(slope), out=hu_HW)
-    np.add(hu_HW, _modulo_16_bits(intercept), out=hu_HW)
-    # np.maximum with one number on one side takes five times as long as np.clip with two.
-    np.clip(hu_HW, _LOWEST, _HIGHEST, out=out_HW)
+    np.add(hu_HW, _modulo_16_bits(intercept), out=out_HW)
 
 
 def _modulo_16_bits(number: int) -> np.int16:

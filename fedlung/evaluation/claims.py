@@ -17,6 +17,7 @@ def plain_words(judgement: Judgement) -> tuple[str, ...]:
         _about_gap(judgement),
         *(_about_calibration(row) for row in judgement.sites if row.role == "held-out"),
         *(_about_size(row) for row in judgement.sites),
+        *(_about_adaptation(row, judgement) for row in judgement.sites),
         _about_perfection(judgement),
         _about_few_patients(judgement),
         "One run with one seed and one choice of the held-out site: another seed, another split or another held-out "
@@ -93,6 +94,20 @@ def _about_size(row: SiteRow) -> str:
     interval = "" if advantage.low is None else f" [{advantage.low:+.3f}, {advantage.high:+.3f}]"
     difference = f"the model's AUC minus the diameter's is {advantage.value:+.3f}{interval}"
     return f"At {row.name} the model is not shown to be better than the diameter alone: {difference}."
+
+
+def _about_adaptation(row: SiteRow, judgement: Judgement) -> str:
+    """Says whose images an adapted score has seen, so that nobody takes it for the model's own."""
+    adapted = row.baselines.get("adapted")
+    if adapted is None or adapted.value is None:
+        return ""
+    num_patients = judgement.provenance.config.get("evaluate.adapt-patients", 0)
+    return (
+        f"At {row.name} the model was also adapted: its normalization statistics were taken anew from the unlabelled "
+        f"images of {num_patients} of the site's own test patients (of all, where there are fewer), and it then has "
+        f"AUC {_says(adapted)} on the same patients. That is test-time adaptation and not the model's own figure: an "
+        "adapted model has seen the site."
+    )
 
 
 def _about_perfection(judgement: Judgement) -> str:

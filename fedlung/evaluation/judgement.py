@@ -12,7 +12,7 @@ from typing import Literal
 from fedlung.config import SelectionRule
 from fedlung.evaluation.estimates import Estimate, Metrics, Record, Scores
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Role = Literal["source", "held-out"]
 Rule = SelectionRule
@@ -52,6 +52,64 @@ class Gap(Metrics):
     definition: str
     sources: tuple[str, ...]
     held_out: tuple[str, ...]
+
+
+class SubgroupRow(Record):
+    """The model's scores of a part of the test examples; ``site`` null: of all ``sites`` that tell of it.
+
+    Sensitivity and specificity are at the threshold of the whole. A part that a site keeps to itself, for it has too
+    few patients, or that it does not have, has a row with the reason.
+    """
+
+    variable: str
+    level: str
+    site: str | None
+    sites: tuple[str, ...]
+    num_patients: int
+    num_positive: int
+    num_negative: int
+    auc: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+
+
+class SizeStandardised(Record):
+    """AUC as it would be with one mix of nodule sizes at every site, and its gap.
+
+    ``weights``: of the strata that have both classes at every site; ``share``: their part of the source sites' mix. A
+    share far below 1 says that the mix is another one.
+    """
+
+    definition: str
+    weights: dict[str, float]
+    share: float
+    sites: dict[str, Estimate]
+    gap: Estimate
+
+
+class DetectionRow(Record):
+    """Nodules found in whole scans; ``site`` null: of all ``sites`` that tell of theirs.
+
+    ``reason``: why there is nothing to tell. ``sensitivities`` are by false positives a scan, as text ("0.125").
+    """
+
+    site: str | None
+    sites: tuple[str, ...]
+    num_patients: int
+    num_scans: int
+    num_nodules: int
+    num_never_found: int  # at no threshold: no candidate lies in them
+    cpm: Estimate
+    sensitivities: dict[str, Estimate]
+    froc: tuple[tuple[float, float], ...]  # (false positives a scan, sensitivity), thinned for drawing
+    reason: str | None = None
+
+
+class Detection(Record):
+    """Of whole test scans: who was searched how, and the free-response ROC by site and pooled."""
+
+    definition: str
+    rows: tuple[DetectionRow, ...]
 
 
 class Threshold(Record):
@@ -194,6 +252,9 @@ class Judgement(Record):
     mean_sources: MeanRow
     worst_site: WorstSite
     gap: Gap
+    subgroups: tuple[SubgroupRow, ...] = ()
+    size_standardised: SizeStandardised | None = None  # null: no site knows sizes
+    detection: Detection | None = None  # null: scans are not searched in this run
     threshold: Threshold
     operating_points: OperatingPoints
     reference_prevalence: float | None  # of the source sites' pooled validation

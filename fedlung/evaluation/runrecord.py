@@ -24,6 +24,7 @@ EventName = Literal[
     "round",  # one for each round
     "selected",
     "judged",
+    "fold",  # one for each run of a leave-one-site-out run
     "finished",
     "failed",  # instead of the rest
 ]
@@ -65,6 +66,11 @@ class RunRecord:
                 "render it with the version that wrote it (its event 'run-started' may name it)"
             ) from error
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.last("finished") is not None
+
     def _not_judged(self) -> str:
         failed = self.last("failed")
         newest = self.events[-1]["event"] if self.events else "none"
@@ -81,8 +87,13 @@ def run_name(name: str, config: RunConfig, now: datetime) -> str:
 
 
 def what_numbers_depend_on(config: RunConfig) -> RunConfig:
-    """The configuration without the run's name and folder: equal for two runs that ought to give equal numbers."""
-    return config.model_copy(update={"name": "", "folder": ""})
+    """The configuration without the run's name, folder and choice of a fold: equal where numbers ought to be equal."""
+    return config.model_copy(update={"name": "", "folder": "", "loso": config.loso.model_copy(update={"fold": ""})})
+
+
+def has_finished(folder: Path) -> bool:
+    """Whether the folder is that of a run which came to its end."""
+    return (folder / CONFIG_FILE).is_file() and (folder / EVENTS_FILE).is_file() and load_run(folder).is_finished
 
 
 def load_run(folder: Path) -> RunRecord:

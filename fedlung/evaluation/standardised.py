@@ -29,6 +29,9 @@ class SubgroupKey:
     variable: str
     level: str
 
+    def __str__(self) -> str:
+        return f"{self.variable}/{self.level}"
+
 
 Strata = Mapping[SubgroupKey, ScoreStatistics]
 Weights = Mapping[SubgroupKey, float]

@@ -85,6 +85,15 @@ class ScoreStatistics:
             squared_error_R=self.squared_error_R + other.squared_error_R,
         )
 
+    def is_part_of(self, whole: ScoreStatistics) -> bool:
+        """Whether these can be some of the examples of ``whole``, with the same scores and weights."""
+        return (
+            self.num_replicates == whole.num_replicates
+            and self.num_patients <= whole.num_patients
+            and bool((self.histogram_CK <= whole.histogram_CK).all())
+            and bool((self.replicates_RCK <= whole.replicates_RCK).all())
+        )
+
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """A small lossless form: the occupied cells only, each array in the smallest type that holds it.
 

@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
@@ -27,19 +24,6 @@ class Dropout(nn.Module):
             return x_BC
         kept_BC = torch.rand(x_BC.shape, generator=self.generator, device=x_BC.device) >= self.probability
         return x_BC * kept_BC / (1.0 - self.probability)
-
-
-@contextmanager
-def drawing_from(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """Inside, whatever the model draws comes from ``generator``, which is on the model's device."""
-    dropouts = [module for module in model.modules() if isinstance(module, Dropout)]
-    for dropout in dropouts:
-        dropout.generator = generator
-    try:
-        yield
-    finally:
-        for dropout in dropouts:
-            dropout.generator = None
 
 
 class Head(nn.Module):

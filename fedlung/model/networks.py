@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from fedlung.config import ModelConfig
+from fedlung.model.mixstyle import MixStyle
 from fedlung.model.resnet3d import ResNet3D
 from fedlung.model.simple_cnn import SimpleCNN
 from fedlung.seeding import derive_torch
@@ -46,7 +47,8 @@ def norm_names(cfg: ModelConfig) -> frozenset[str]:
 def _architecture(cfg: ModelConfig) -> ResNet3D | SimpleCNN:
     if cfg.name == "simple-cnn":
         return SimpleCNN(dropout=cfg.dropout)
-    return ResNet3D(cfg.name, width=cfg.width, stem=cfg.stem, norm=cfg.norm, dropout=cfg.dropout)
+    mixstyle = MixStyle(cfg.mixstyle_probability, cfg.mixstyle_alpha)
+    return ResNet3D(cfg.name, width=cfg.width, stem=cfg.stem, norm=cfg.norm, dropout=cfg.dropout, mixstyle=mixstyle)
 
 
 def _initialize(model: nn.Module, generator: torch.Generator) -> None:

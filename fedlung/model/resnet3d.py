@@ -23,10 +23,12 @@ from torch.nn import functional
 
 from fedlung.config import Norm, Stem
 from fedlung.model.head import Head
+from fedlung.model.mixstyle import MixStyle
 
 STEM_KERNEL: dict[Stem, int] = {"full": 3, "half": 3, "quarter": 7}
 STEM_STRIDE: dict[Stem, int] = {"full": 1, "half": 2, "quarter": 2}
 MAX_GROUPS = 8
+MIXED_STAGES = 2  # the first ones, after which styles are mixed
 
 
 def normalization(channels: int, norm: Norm) -> nn.Module:
@@ -113,9 +115,19 @@ class ResNet3D(nn.Module):
     name     a key of ``LAYOUTS``
     width    channels of the stem and of the first stage's convolutions (64 in the papers)
     stem     "full" 3³ stride 1; "half" 3³ stride 2; "quarter" 7³ stride 2 and a first stage of stride 2
+    mixstyle mixes the styles of a training batch after the first and the second stage, as the paper does; None: never
     """
 
-    def __init__(self, name: str, *, width: int, stem: Stem, norm: Norm, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        width: int,
+        stem: Stem,
+        norm: Norm,
+        dropout: float = 0.0,
+        mixstyle: MixStyle | None = None,
+    ) -> None:
         super().__init__()
         block, depths = LAYOUTS[name]
         self.stem = nn.Sequential(
@@ -128,6 +140,7 @@ class ResNet3D(nn.Module):
             first_stride = 2 if stage or stem == "quarter" else 1
             self.stages.append(_stage(block, channels_in, channels, depth, first_stride=first_stride, norm=norm))
             channels_in = channels * block.expansion
+        self.mixstyle = mixstyle or nn.Identity()
         self.head = Head(channels_in, dropout=dropout)
 
     def forward(self, x_BCDHW: Tensor) -> Tensor:
@@ -135,7 +148,11 @@ class ResNet3D(nn.Module):
         # Channels last from here on: up to 1.8 times as fast on one CPU thread, and never slower. Only the features are
         # laid out so; the weights stay contiguous, as files and messages want them.
         features_BCDHW = self.stem(x_BCDHW).contiguous(memory_format=torch.channels_last_3d)
-        return self.head(self.stages(features_BCDHW))
+        for number, stage in enumerate(self.stages):
+            features_BCDHW = stage(features_BCDHW)
+            if number < MIXED_STAGES:
+                features_BCDHW = self.mixstyle(features_BCDHW)
+        return self.head(features_BCDHW)
 
 
 def _stage(

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fedlung.config import TaskConfig
+from fedlung.ct.scanners import KERNEL_CLASSES
 from fedlung.errors import DataError, StoreError
 from fedlung.files import replacing
 from fedlung.patches.splits import SPLITS
@@ -40,6 +42,9 @@ class PatchArchive:
     readers_N        how many readers marked the nodule; 0 unknown
     diameter_mm_N    of the sphere of equal volume; NaN unknown
     split_N          "train", "validation" or "test" where the source has its own splits, else empty
+    texture_N        mean of the readers' ratings 1 (ground glass) .. 5 (solid); NaN unknown
+    thickness_mm_N   of the scan's slices; NaN unknown
+    kernel_N         class of the reconstruction kernel: smooth, sharp or unknown; empty where the source tells none
     spacing_mm       edge of a voxel
     source           where the cubes are from and how they were made, in words
     """
@@ -52,6 +57,9 @@ class PatchArchive:
     readers_N: npt.NDArray[np.int64]
     diameter_mm_N: npt.NDArray[np.float32]
     split_N: npt.NDArray[np.str_]
+    texture_N: npt.NDArray[np.float32]
+    thickness_mm_N: npt.NDArray[np.float32]
+    kernel_N: npt.NDArray[np.str_]
     spacing_mm: float
     source: str
     synthetic: bool = False
@@ -132,6 +140,7 @@ def load_archive(path: Path) -> PatchArchive:
         ) from error
     if "train_images" in content:
         return _from_medmnist(path, content)
+    content = {**_not_told(len(content.get("label_N", ()))), **content}
     expected = {field.name for field in fields(PatchArchive)} | {"format"}
     if missing := sorted(expected - set(content)):
         raise StoreError(
@@ -177,10 +186,20 @@ def _from_medmnist(path: Path, content: Mapping[str, np.ndarray]) -> PatchArchiv
         readers_N=np.zeros(num, dtype=np.int64),
         diameter_mm_N=np.full(num, np.nan, dtype=np.float32),
         split_N=np.repeat(list(_MEDMNIST_SPLITS.values()), sizes),
+        **_not_told(num),
         spacing_mm=_MEDMNIST_FIELD_MM / cubes_NDHW.shape[-1],
         source="NoduleMNIST3D (MedMNIST, from LIDC-IDRI) with its own splits; patients are not told, so every cube "
         "counts as a patient of its own and intervals by patient are intervals by nodule",
     )
+
+
+def _not_told(num: int) -> dict[str, Any]:
+    """Texture, slice thickness and kernel of ``num`` cubes of a source that tells none."""
+    return {
+        "texture_N": np.full(num, np.nan, dtype=np.float32),
+        "thickness_mm_N": np.full(num, np.nan, dtype=np.float32),
+        "kernel_N": np.full(num, ""),
+    }
 
 
 def _array_names() -> list[str]:
@@ -199,6 +218,8 @@ def _mistakes(archive: PatchArchive) -> list[str]:
         mistakes.append(f"labels must be 0, 1 or -1 (undecided), found {np.unique(archive.label_N).tolist()[:5]}")
     if not set(np.unique(archive.split_N).tolist()) <= {"", *SPLITS}:
         mistakes.append(f"splits must be empty or one of {', '.join(SPLITS)}")
+    if not set(np.unique(archive.kernel_N).tolist()) <= {"", *KERNEL_CLASSES}:
+        mistakes.append(f"kernels must be empty or one of {', '.join(KERNEL_CLASSES)}")
     if not (np.isfinite(archive.spacing_mm) and archive.spacing_mm > 0):
         mistakes.append(f"spacing_mm must be above 0, found {archive.spacing_mm}")
     return mistakes + _patients_at_two_places(archive)

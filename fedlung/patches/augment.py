@@ -1,7 +1,7 @@
 """The seven training augmentations and mirroring: ``draw`` what happens to a batch, then ``apply`` it.
 
 What was drawn is plain numbers that can be kept as JSON and replayed. Rotation, scale, shift, mirroring and elastic
-deformation together are one resampling of the batch, on the batch's device; then contrast, brightness and noise.
+deformation together are one resampling of each sample, on the batch's device; then contrast, brightness and noise.
 
 B batch, C = 1 channel, E edge of the cube, G elastic control points along an edge. Axes are zyx, lengths in voxels.
 """
@@ -102,12 +102,17 @@ def apply(x_BCDHW: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
     same noise on every device.
     """
     out_BCDHW = x_BCDHW.clone()
-    moved = np.flatnonzero(_moves(augmentation))
-    if len(moved):
+    for moved in _at_once(np.flatnonzero(_moves(augmentation)), x_BCDHW.device):
         where = torch.from_numpy(moved).to(x_BCDHW.device)
         grid_BDHW3 = _sampling_grid(augmentation.take(moved), x_BCDHW.shape[-1], x_BCDHW.device)
         out_BCDHW[where] = F.grid_sample(x_BCDHW[where], grid_BDHW3, padding_mode="border", align_corners=True)
     return _change_intensity(out_BCDHW, augmentation).clamp_(0.0, 1.0)
+
+
+def _at_once(indices_N: npt.NDArray[np.int64], device: torch.device) -> list[npt.NDArray[np.int64]]:
+    """All of a batch on an accelerator; on the CPU one sample for each thread, whose grids then fit a cache."""
+    num = torch.get_num_threads() if device.type == "cpu" else max(1, len(indices_N))
+    return [indices_N[start : start + num] for start in range(0, len(indices_N), num)]
 
 
 def _moves(augmentation: Augmentation) -> npt.NDArray[np.bool_]:
@@ -156,18 +161,16 @@ def _turn(angle_B: FloatArray, first: int, second: int) -> FloatArray:
 
 
 def _add_elastic(grid_BDHW3: torch.Tensor, elastic_B3G: FloatArray, half: float) -> None:
-    """Add the smooth displacement, cubic between the control points, to the samples that have one."""
-    bent = np.flatnonzero(elastic_B3G.any(axis=(1, 2, 3, 4)))
-    if not len(bent):
+    """Add the smooth displacement, cubic between the control points."""
+    if not elastic_B3G.any():
         return
-    device, edge = grid_BDHW3.device, grid_BDHW3.shape[1]
-    control = torch.tensor(elastic_B3G[bent][:, ::-1] / half, dtype=torch.float32, device=device)
+    device, (num, edge) = grid_BDHW3.device, grid_BDHW3.shape[:2]
+    control = torch.tensor(elastic_B3G[:, ::-1] / half, dtype=torch.float32, device=device)
     basis_EG = torch.tensor(_spline_basis(edge, control.shape[-1]), dtype=torch.float32, device=device)
     # One axis after the other, z last and as a plain product: it is the only large one and needs no transposing.
     lines_BGGE3 = torch.einsum("bkpqr,xr->bpqxk", control, basis_EG)
     planes_BGEE3 = torch.einsum("bpqxk,yq->bpyxk", lines_BGGE3, basis_EG)
-    volume_BE = basis_EG @ planes_BGEE3.flatten(start_dim=2)
-    grid_BDHW3[torch.from_numpy(bent).to(device)] += volume_BE.view(-1, *grid_BDHW3.shape[1:])
+    grid_BDHW3.view(num, edge, -1).baddbmm_(basis_EG.expand(num, -1, -1), planes_BGEE3.flatten(start_dim=2))
 
 
 @lru_cache(maxsize=8)

@@ -13,24 +13,35 @@ import numpy.typing as npt
 import torch
 
 from fedlung.config import PatchConfig, PrepareConfig, TaskConfig
+from fedlung.ct.scanners import kernel_class
 from fedlung.patches.archive import PatchArchive
-from fedlung.patches.sampling import IntArray, counts, patch_centers
+from fedlung.patches.sampling import IntArray, counts, patch_centers, textures_of
 from fedlung.preprocess.case import Case
+from fedlung.seeding import derive
 
 Float32Array = npt.NDArray[np.float32]
+Strings = npt.NDArray[np.str_]
 
 
 class ExampleSet(Protocol):
     """What the training loop and the judge read.
 
-    labels_N       (N,) int64, 0 or 1
-    patients_N     (N,) int64, equal for examples of one patient; means nothing outside this set
-    diameter_mm_N  (N,) float32, NaN where there is no nodule
+    labels_N        (N,) int64, 0 or 1
+    patients_N      (N,) str, the site's own names of its patients, which stay there
+    diameter_mm_N   (N,) float32, NaN where there is no nodule
+    texture_N       (N,) float32, mean rating 1 (ground glass) .. 5 (solid), NaN where nobody rated or nothing is
+    thickness_mm_N  (N,) float32 of the scan's slices, NaN where it is not known
+    kernel_N        (N,) str, one of ``KERNEL_CLASSES``; empty where the source does not tell kernels at all
+    voxel_mm        edge of a voxel; NaN where voxels are not cubes of one size
     """
 
     labels_N: IntArray
-    patients_N: IntArray
+    patients_N: Strings
     diameter_mm_N: Float32Array
+    texture_N: Float32Array
+    thickness_mm_N: Float32Array
+    kernel_N: Strings
+    voxel_mm: float
 
     def __len__(self) -> int: ...
 
@@ -53,13 +64,16 @@ class PatchSet:
         centers_N3: npt.NDArray[np.float64],
         labels_N: IntArray,
         diameter_mm_N: npt.NDArray[np.floating],
+        texture_N: npt.NDArray[np.floating] | None = None,
         *,
         size: int,
         prepare: PrepareConfig,
     ) -> None:
         self.labels_N = labels_N
-        self.patients_N = _codes([cases[index].patient_key for index in case_N])
+        self.patients_N, self.thickness_mm_N, self.kernel_N = _of_scans([cases[index] for index in case_N])
         self.diameter_mm_N = diameter_mm_N.astype(np.float32)
+        self.texture_N = np.full(len(labels_N), np.nan, np.float32) if texture_N is None else texture_N
+        self.voxel_mm = prepare.spacing_mm
         self._cases, self._case_N, self._size, self._prepare = cases, case_N, size, prepare
         # The cube's middle lies half a voxel after voxel size // 2 - 1 when the edge is even.
         self._start_N3 = np.floor(centers_N3 - (size - 1) / 2 + 0.5).astype(np.int64)
@@ -82,8 +96,10 @@ class ScanSet:
     def __init__(self, cases: Sequence[Case], task: TaskConfig, prepare: PrepareConfig) -> None:
         diameters = [[nodule.diameter_mm for nodule in case.nodules if counts(nodule, task)] for case in cases]
         self.labels_N = np.array([len(own) > 0 for own in diameters], dtype=np.int64)
-        self.patients_N = _codes([case.patient_key for case in cases])
+        self.patients_N, self.thickness_mm_N, self.kernel_N = _of_scans(cases)
         self.diameter_mm_N = np.array([max(own, default=np.nan) for own in diameters], dtype=np.float32)
+        self.texture_N = np.full(len(cases), np.nan, dtype=np.float32)
+        self.voxel_mm = np.nan
         self._cases, self._prepare = cases, prepare
 
     def __len__(self) -> int:
@@ -101,8 +117,11 @@ class ArchiveSet:
 
     def __init__(self, archive: PatchArchive, *, size: int) -> None:
         self.labels_N = archive.label_N
-        self.patients_N = _codes(archive.patient_N.tolist())
+        self.patients_N = archive.patient_N
         self.diameter_mm_N = archive.diameter_mm_N.astype(np.float32)
+        self.texture_N, self.thickness_mm_N = archive.texture_N, archive.thickness_mm_N
+        self.kernel_N = archive.kernel_N
+        self.voxel_mm = archive.spacing_mm
         self._cubes_NDHW, self._size = archive.cubes_NDHW, size
 
     def __len__(self) -> int:
@@ -125,11 +144,23 @@ def patch_set(
     training: bool,
     candidates: Mapping[str, IntArray] | None = None,
 ) -> PatchSet:
-    """The patches of the cases for the task; ``candidates``: ``hard_candidates`` by case_id, where they are kept."""
-    kept = candidates or {}
+    """The patches of the cases for the task; ``candidates``: ``hard_candidates`` by case_id, where they are kept.
+
+    A case gives the same patches whatever cases are beside it.
+    """
+    kept, seed = candidates or {}, int(rng.integers(2**63))
     drawn = [
-        patch_centers(case, task, cfg, rng, training=training, candidates_N3=kept.get(case.case_id)) for case in cases
+        patch_centers(
+            case,
+            task,
+            cfg,
+            derive(seed, case.case_id),
+            training=training,
+            candidates_N3=kept.get(case.case_id),
+        )
+        for case in cases
     ]
+    textures = [textures_of(case, task, len(labels_N)) for case, (_, labels_N, _) in zip(cases, drawn, strict=True)]
     case_N = np.repeat(np.arange(len(cases)), [len(labels_N) for _, labels_N, _ in drawn])
     return PatchSet(
         cases,
@@ -137,6 +168,7 @@ def patch_set(
         np.concatenate([np.zeros((0, 3)), *(centers_N3 for centers_N3, _, _ in drawn)]),
         np.concatenate([np.zeros(0, dtype=np.int64), *(labels_N for _, labels_N, _ in drawn)]),
         np.concatenate([np.zeros(0), *(diameter_N for _, _, diameter_N in drawn)]),
+        np.concatenate([np.zeros(0, dtype=np.float32), *textures]),
         size=cfg.size,
         prepare=prepare,
     )
@@ -167,5 +199,10 @@ def _cut(volume_DHW: npt.NDArray, start_3: IntArray, out_DHW: Float32Array, *, f
     out_DHW[d : d + d1 - d0, h : h + h1 - h0, w : w + w1 - w0] = volume_DHW[d0:d1, h0:h1, w0:w1]
 
 
-def _codes(patients: Sequence[str]) -> IntArray:
-    return np.unique(np.asarray(patients, dtype=str), return_inverse=True)[1].astype(np.int64)
+def _of_scans(cases: Sequence[Case]) -> tuple[Strings, Float32Array, Strings]:
+    """Patient, slice thickness in mm and class of kernel of each case."""
+    return (
+        np.array([case.patient_key for case in cases], dtype=str),
+        np.array([case.slice_thickness_mm for case in cases], dtype=np.float32),
+        np.array([kernel_class(case.kernel) for case in cases], dtype=str),
+    )

@@ -20,9 +20,12 @@ from fedlung.errors import DataError
 from fedlung.patches.archive import PatchArchive
 from fedlung.patches.dataset import ArchiveSet, ExampleSet, PatchSet, ScanSet, patch_set
 from fedlung.patches.sampling import IntArray, hard_candidates, patient_labels
-from fedlung.patches.splits import SPLITS, TRAIN, all_test, split_patients
+from fedlung.patches.splits import SPLITS, TEST, TRAIN, all_test, split_patients
 from fedlung.preprocess.case import Case
 from fedlung.seeding import derive
+
+MOST_SEARCHED = 10_000  # cases, some kB each
+_SEARCHED: dict[str, IntArray] = {}  # by the image's digest
 
 
 class SplitSize(NamedTuple):
@@ -43,6 +46,8 @@ class Source(Protocol):
 
     def own_splits(self) -> dict[str, str]: ...
 
+    def cases(self, patients: frozenset[str]) -> Sequence[Case]: ...
+
     def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> ExampleSet: ...
 
 
@@ -50,22 +55,29 @@ def site_examples(data: Sequence[Case] | PatchArchive, cfg: RunConfig, *, site: 
     """The examples of a site out of its prepared cases or its part of an archive.
 
     Every patient of a held-out site is test. Splits that an archive brings are kept. Raises DataError when no patient
-    has an example of the task.
+    of a source site has an example of the task.
     """
     source: Source = ArchiveSource(data, cfg) if isinstance(data, PatchArchive) else CaseSource(data, cfg)
     labels = source.patient_labels()
-    if held_out:
-        splits = all_test(labels)
-    else:
-        splits = source.own_splits() or split_patients(labels, cfg.split, derive(cfg.seed, "split", site))
-    return SiteExamples(source, splits, cfg, site)
+    if held_out and not labels:
+        return SiteExamples(source, {}, cfg, site, frozenset())
+    own_splits = source.own_splits() or split_patients(labels, cfg.split, derive(cfg.seed, "split", site))
+    own_test = frozenset(patient for patient, split in own_splits.items() if split == TEST)
+    return SiteExamples(source, all_test(labels) if held_out else own_splits, cfg, site, own_test)
 
 
 class SiteExamples:
-    """The splits of one site's patients and the examples of each."""
+    """The splits of one site's patients and the examples of each.
 
-    def __init__(self, source: Source, splits: Mapping[str, str], cfg: RunConfig, site: str) -> None:
+    ``own_test``: the test patients that the site has as a source; of a held-out site, those that it would have as one.
+    A model that trained on the site's other patients is compared with one that never saw it on them.
+    """
+
+    def __init__(
+        self, source: Source, splits: Mapping[str, str], cfg: RunConfig, site: str, own_test: frozenset[str]
+    ) -> None:
         self.split_by_patient = splits
+        self.own_test = own_test
         self.unused_nodules = source.unused_nodules
         self._source, self._cfg, self._site = source, cfg, site
         self._fixed: dict[str, ExampleSet] = {}
@@ -89,12 +101,25 @@ class SiteExamples:
             self._fixed[split] = self._source.examples(self._patients(split), rng, training=False)
         return self._fixed[split]
 
+    def cases(self, split: str) -> Sequence[Case]:
+        """The prepared cases of a split's patients, those without an example too; an archive has none."""
+        return self._source.cases(self._patients(split))
+
     def sizes(self) -> dict[str, SplitSize]:
         """Patients, positives and negatives of every split."""
         return {split: _size(self.fixed(split)) for split in SPLITS}
 
     def _patients(self, split: str) -> frozenset[str]:
         return frozenset(patient for patient, own in self.split_by_patient.items() if own == split)
+
+
+def _candidates(image_digest: str, case: Case) -> IntArray:
+    """A case's ``hard_candidates``, searched once in this process, however many runs it takes part in."""
+    if image_digest not in _SEARCHED:
+        if len(_SEARCHED) >= MOST_SEARCHED:
+            _SEARCHED.clear()
+        _SEARCHED[image_digest] = hard_candidates(case)
+    return _SEARCHED[image_digest]
 
 
 class CaseSource:
@@ -111,9 +136,11 @@ class CaseSource:
     def own_splits(self) -> dict[str, str]:
         return {}
 
+    def cases(self, patients: frozenset[str]) -> list[Case]:
+        return [case for case in self._cases if case.patient_key in patients]
+
     def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> PatchSet | ScanSet:
-        cfg = self._cfg
-        cases = [case for case in self._cases if case.patient_key in patients]
+        cfg, cases = self._cfg, self.cases(patients)
         if cfg.task.name == "scan":
             return ScanSet(cases, cfg.task, cfg.prepare)
         if cfg.task.name == "nodule":
@@ -123,7 +150,7 @@ class CaseSource:
     def _search(self, cases: Sequence[Case]) -> None:
         for case in cases:
             if case.case_id not in self._candidates:
-                self._candidates[case.case_id] = hard_candidates(case)
+                self._candidates[case.case_id] = _candidates(case.image_digest, case)
 
 
 class ArchiveSource:
@@ -143,6 +170,9 @@ class ArchiveSource:
         """The archive's own splits, or nothing when it has none for some cube."""
         splits = dict(zip(self._archive.patient_N.tolist(), self._archive.split_N.tolist(), strict=True))
         return splits if all(splits.values()) else {}
+
+    def cases(self, patients: frozenset[str]) -> list[Case]:
+        return []
 
     def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> ArchiveSet:
         keep_N = np.isin(self._archive.patient_N, sorted(patients))

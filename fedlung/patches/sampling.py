@@ -76,6 +76,14 @@ def counts(nodule: Nodule, task: TaskConfig) -> bool:
     return task.name == "nodule" or nodule.malignant is not None
 
 
+def textures_of(case: Case, task: TaskConfig, num_patches: int) -> npt.NDArray[np.float32]:
+    """(num_patches,) mean texture ratings of the patches of ``patch_centers``, in its order; NaN for background."""
+    texture_N = np.full(num_patches, np.nan, dtype=np.float32)
+    own = [nodule.texture for nodule in case.nodules if counts(nodule, task)]
+    texture_N[: len(own)] = own
+    return texture_N
+
+
 def most_background(num_nodules: int, num_cases: int, cfg: PatchConfig) -> int:
     """More background than this is never drawn from ``num_cases`` cases with ``num_nodules`` nodules together."""
     # Each case is asked for the larger of two numbers, one of them rounded, which adds a half at most.

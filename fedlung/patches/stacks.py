@@ -74,6 +74,9 @@ def build_from_stacks(
         readers_N=readers_N,
         diameter_mm_N=diameter_mm_N,
         split_N=np.full(len(stacks), ""),
+        texture_N=np.full(len(stacks), np.nan, dtype=np.float32),
+        thickness_mm_N=np.full(len(stacks), np.nan, dtype=np.float32),  # the table has the spacing, which is not it
+        kernel_N=np.full(len(stacks), ""),
         spacing_mm=spacing_mm,
         source=SOURCE,
     )

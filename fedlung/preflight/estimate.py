@@ -100,6 +100,10 @@ class _SomeOf:
         self.labels_N = examples.labels_N[self._index_N]
         self.patients_N = examples.patients_N[self._index_N]
         self.diameter_mm_N = examples.diameter_mm_N[self._index_N]
+        self.texture_N = examples.texture_N[self._index_N]
+        self.thickness_mm_N = examples.thickness_mm_N[self._index_N]
+        self.kernel_N = examples.kernel_N[self._index_N]
+        self.voxel_mm = examples.voxel_mm
 
     def __len__(self) -> int:
         return len(self._index_N)

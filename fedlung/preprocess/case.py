@@ -43,6 +43,7 @@ class Case:
     lung_DHW     (D, H, W) bool, lung with juxtapleural nodules inside
     geometry     of image and mask; its world is still the patient's LPS
     nodules      all nodules of the annotation source that lie on the grid, in LPS millimetres
+    off_grid     the others: no example can be cut from them, and who searches the scan has missed them
     manufacturer the maker's name and
     kernel       the reconstruction kernel's, where they are known ones, else "other": the tags are free text
     image_digest of the image's bytes, so that what depends on the pixels need not read them again
@@ -59,6 +60,7 @@ class Case:
     slice_thickness_mm: float = float("nan")
     synthetic: bool = False
     image_digest: str = ""
+    off_grid: tuple[Nodule, ...] = ()
 
     @property
     def nodule_centers_N3(self) -> npt.NDArray[np.float64]:

@@ -52,18 +52,25 @@ def outside_in_plane(mask_DHW: BoolArray) -> BoolArray:
     _, H, W = mask_DHW.shape
     even = np.pad(mask_DHW, ((0, 0), (0, H % 2), (0, W % 2)), mode="edge")
     rows = even[:, ::2] | even[:, 1::2]
-    free = ~(rows[:, :, ::2] | rows[:, :, 1::2])
-    # Planes are laid out below each other: they touch along their borders alone, which are outside on either plane.
-    labels = ndimage.label(free.reshape(-1, free.shape[2]))[0].reshape(free.shape)
-    reached = _labelled(labels, np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
-    reached = _greatest_along(_greatest_along(reached, [1]), [2])  # what the thicker mask has covered beside itself
-    return doubled(reached, mask_DHW.shape) & ~mask_DHW
+    reached = np.pad(_reached_in_plane(~(rows[:, :, ::2] | rows[:, :, 1::2])), ((0, 0), (1, 1), (1, 1)))
+    for step in reached.shape[2], 1:  # what the thicker mask has covered beside itself
+        reached = _greatest_along(reached.ravel(), step).reshape(reached.shape)
+    return doubled(reached[:, 1:-1, 1:-1], mask_DHW.shape) & ~mask_DHW
+
+
+def _reached_in_plane(free_DHW: BoolArray) -> BoolArray:
+    """What is connected with an axial plane's border."""
+    # Planes are laid out below each other, each with a free ring about it: all that is outside is one piece.
+    ringed = np.pad(free_DHW, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    labels = ndimage.label(ringed.reshape(-1, ringed.shape[2]))[0].reshape(ringed.shape)
+    return (labels == labels[0, 0, 0])[:, 1:-1, 1:-1]
 
 
 def opened(mask_DHW: BoolArray) -> BoolArray:
     """Without what is thinner than three voxels along z, y or x. The grid's ends go on as they are."""
-    padded = np.pad(mask_DHW, 1, mode="edge")
-    return _greatest_along(~_greatest_along(~padded, [0, 1, 2]), [0, 1, 2])[1:-1, 1:-1, 1:-1]
+    padded = np.pad(mask_DHW, ((1, 1), (2, 2), (2, 2)), mode="edge")  # a flat cross spoils the outermost ring
+    eroded = ~_greatest_in_cross(~padded.ravel(), _steps(padded))
+    return _greatest_in_cross(eroded, _steps(padded)).reshape(padded.shape)[1:-1, 2:-2, 2:-2]
 
 
 def doubled(mask_DHW: BoolArray, shape_DHW: tuple[int, ...]) -> BoolArray:
@@ -81,18 +88,10 @@ def holes(mask_DHW: BoolArray) -> BoolArray:
     What is outside is found on every second voxel, and is wider by one of these: a mask that has been closed has no
     crevice that is narrower.
     """
-    labels, _ = ndimage.label(~mask_DHW[::2, ::2, ::2])
-    faces = np.concatenate([np.take(labels, [0, -1], axis=axis).ravel() for axis in range(3)])
-    outside = doubled(cube_dilated(_labelled(labels, faces)), mask_DHW.shape)
-    return ~(mask_DHW | outside)
-
-
-def _labelled(labels_DHW: npt.NDArray[np.int32], which_N: npt.NDArray[np.int32]) -> BoolArray:
-    """Where one of these labels is, the background left out."""
-    chosen = np.zeros(labels_DHW.max() + 1, dtype=bool)
-    chosen[which_N] = True
-    chosen[0] = False
-    return chosen[labels_DHW]
+    ringed = np.pad(~mask_DHW[::2, ::2, ::2], 1, constant_values=True)  # all that is outside is one piece
+    labels, _ = ndimage.label(ringed)
+    outside = (labels == labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return ~(mask_DHW | doubled(cube_dilated(outside), mask_DHW.shape))
 
 
 BALL_VOXELS = 4
@@ -105,26 +104,67 @@ def ball_dilated(values_DHW: npt.NDArray[Value]) -> npt.NDArray[Value]:
     It is the Minkowski sum of a cube (27 voxels), a cube without its corners (19) and two crosses (7). Its tips are
     flat; a ball cut out of voxels ends in single ones, which slip into the dent of a small nodule.
     """
-    for axis in range(3):
-        values_DHW = _greatest_along(values_DHW, [axis])
+    padded = _with_margin(values_DHW, BALL_VOXELS)
+    plane, row, one = steps = _steps(padded)
+    values = _greatest_in_cube(padded.ravel(), steps)
     for _ in range(2):
-        values_DHW = _greatest_along(values_DHW, [0, 1, 2])
-    squares = [_greatest_along(_greatest_along(values_DHW, [one]), [other]) for one, other in ((0, 1), (1, 2), (2, 0))]
-    return np.maximum(np.maximum(squares[0], squares[1], out=squares[0]), squares[2], out=squares[0])
+        values = _greatest_in_cross(values, steps)
+    # A cube without its corners is a square, and before and behind it a plane's cross.
+    lines = _greatest_along(values, one)
+    ball, cross = _greatest_along(lines, row), np.maximum(lines, _greatest_along(values, row))
+    np.maximum(ball[plane:], cross[:-plane], out=ball[plane:])
+    np.maximum(ball[:-plane], cross[plane:], out=ball[:-plane])
+    return _without_margin(ball, padded, BALL_VOXELS)
 
 
 def cube_dilated(values_DHW: npt.NDArray[Value]) -> npt.NDArray[Value]:
     """The greatest value of a voxel and its 26 neighbours."""
-    for axis in range(3):
-        values_DHW = _greatest_along(values_DHW, [axis])
-    return values_DHW
+    padded = _with_margin(values_DHW, 1)
+    return _without_margin(_greatest_in_cube(padded.ravel(), _steps(padded)), padded, 1)
 
 
-def _greatest_along(values_DHW: npt.NDArray[Value], axes: list[int]) -> npt.NDArray[Value]:
-    """The greatest of a voxel and its two neighbours along each of the axes."""
-    greatest = values_DHW.copy()
-    for axis in axes:
-        source, target = np.moveaxis(values_DHW, axis, 0), np.moveaxis(greatest, axis, 0)
-        np.maximum(target[1:], source[:-1], out=target[1:])
-        np.maximum(target[:-1], source[1:], out=target[:-1])
+# Below, whole arrays are shifted at once, as flat ones (N voxels), which is twice as fast as row by row. What a shift
+# carries beyond the end of a row or of a plane falls on a margin, as wide as all the shifts together.
+
+
+def _with_margin(values_DHW: npt.NDArray[Value], margin: int) -> npt.NDArray[Value]:
+    """With that many zeros behind each row, and empty rows behind each plane."""
+    D, H, W = values_DHW.shape
+    padded = np.zeros((D, H + margin, W + margin), values_DHW.dtype)
+    padded[:, :H, :W] = values_DHW
+    return padded
+
+
+def _without_margin(values_N: npt.NDArray[Value], padded_DHW: npt.NDArray[Value], margin: int) -> npt.NDArray[Value]:
+    """The values in the shape that they had before their margin."""
+    return values_N.reshape(padded_DHW.shape)[:, :-margin, :-margin]
+
+
+def _steps(values_DHW: npt.NDArray[Value]) -> tuple[int, int, int]:
+    """How far apart neighbours along z, y and x lie in the flat array."""
+    _, H, W = values_DHW.shape
+    return H * W, W, 1
+
+
+def _greatest_in_cube(values_N: npt.NDArray[Value], steps: tuple[int, int, int]) -> npt.NDArray[Value]:
+    """The greatest of a value and its 26 neighbours."""
+    for step in steps:
+        values_N = _greatest_along(values_N, step)
+    return values_N
+
+
+def _greatest_in_cross(values_N: npt.NDArray[Value], steps: tuple[int, int, int]) -> npt.NDArray[Value]:
+    """The greatest of a value and its 6 nearest neighbours."""
+    greatest = values_N.copy()
+    for step in steps:
+        np.maximum(greatest[step:], values_N[:-step], out=greatest[step:])
+        np.maximum(greatest[:-step], values_N[step:], out=greatest[:-step])
+    return greatest
+
+
+def _greatest_along(values_N: npt.NDArray[Value], step: int) -> npt.NDArray[Value]:
+    """The greatest of a value and the two that lie ``step`` before and behind it."""
+    greatest = values_N.copy()
+    np.maximum(greatest[step:], values_N[:-step], out=greatest[step:])
+    np.maximum(greatest[:-step], values_N[step:], out=greatest[:-step])
     return greatest

@@ -222,11 +222,11 @@ class _Preparation:
         unread = np.broadcast_to(np.int16(0), geometry.shape_DHW)
         nodules = self.annotations.nodules_of(Volume(unread, geometry, series.series_uid, series.patient_id))
         case = self.store.load(case_id)
-        placed, on_nodules = place_nodules(nodules, case.geometry, case.lung_DHW)
+        placed, off_grid, on_nodules = place_nodules(nodules, case.geometry, case.lung_DHW)
         others = (remark for remark in self.store.remarks(case_id) if not remark.code.startswith("NODULE_"))
         remarks = (*others, *on_nodules)
-        if repr(placed) != repr(case.nodules):  # NaN ratings are equal here, and not by ==
-            self.store.annotate(case_id, placed, remarks=remarks)
+        if repr((placed, off_grid)) != repr((case.nodules, case.off_grid)):  # NaN ratings are equal here, not by ==
+            self.store.annotate(case_id, placed, off_grid, remarks=remarks)
         return remarks
 
 

@@ -73,7 +73,7 @@ def prepare_with_remarks(
         voxels_DHW, volume.geometry, target, interpolation=cfg.interpolation, antialias=cfg.antialias, device=device
     )
     lung_DHW = lungs.mask_on(target)
-    on_grid, nodule_remarks = place_nodules(nodules, target, lung_DHW)
+    on_grid, off_grid, nodule_remarks = place_nodules(nodules, target, lung_DHW)
     image_DHW = hu_DHW.clamp_(cfg.hu_min, cfg.hu_max).round_().to(torch.int16).cpu().numpy()
     case = Case(
         case_id=keyed_name(site_key, volume.series_uid),
@@ -82,6 +82,7 @@ def prepare_with_remarks(
         lung_DHW=lung_DHW,
         geometry=target,
         nodules=on_grid,
+        off_grid=off_grid,
         manufacturer=known_maker(volume.acquisition.manufacturer),
         kernel=known_kernel(volume.acquisition.kernel),
         slice_thickness_mm=volume.acquisition.slice_thickness_mm,
@@ -93,10 +94,10 @@ def prepare_with_remarks(
 
 def place_nodules(
     nodules: Sequence[Nodule], grid: Geometry, lung_DHW: npt.NDArray[np.bool_]
-) -> tuple[tuple[Nodule, ...], tuple[Remark, ...]]:
-    """The nodules with their centre on the grid, and remarks on those off the grid or outside of the lungs."""
+) -> tuple[tuple[Nodule, ...], tuple[Nodule, ...], tuple[Remark, ...]]:
+    """The nodules with their centre on the grid, those off it, and remarks on these and on those outside the lungs."""
     if not nodules:
-        return (), ()
+        return (), (), ()
     index_N3 = grid.world_to_index([nodule.center_mm for nodule in nodules])
     on_grid_N = grid.contains(index_N3)
     inside = lung_DHW[tuple(np.rint(index_N3[on_grid_N]).astype(int).clip(0, np.asarray(grid.shape_DHW) - 1).T)]
@@ -109,7 +110,8 @@ def place_nodules(
             f"{outside} of {len(nodules)} nodules have their centre outside of the lung mask; they stay in the case."
         )
         remarks.append(remark("NODULE_OUTSIDE_LUNG", sentence))
-    return tuple(nodule for nodule, on_grid in zip(nodules, on_grid_N, strict=True) if on_grid), tuple(remarks)
+    by_place = {side: tuple(nodules[int(n)] for n in np.flatnonzero(on_grid_N == side)) for side in (True, False)}
+    return by_place[True], by_place[False], tuple(remarks)
 
 
 def _target(source: Geometry, lungs: Lungs, cfg: PrepareConfig) -> Geometry:

@@ -204,8 +204,9 @@ class _Passes:
                 rows, out = rows_hW[: len(chunk)], out_Dhw[start : start + tile]
                 for band in self.bands_y:
                     rows[:, band.out] = band.weights @ chunk[:, band.taken]
+                rows_NW, out_Nw = rows.view(-1, W), out.view(-1, out.shape[2])
                 for band in self.bands_x:
-                    out[:, :, band.out] = rows[:, :, band.taken] @ band.weights.T
+                    torch.mm(rows_NW[:, band.taken], band.weights.T, out=out_Nw[:, band.out])
 
         self._divided(fill, range(0, D, tile))
 

@@ -35,10 +35,13 @@ def case_fields(case: Case, source: Geometry, made_from: str, versions: Mapping[
     }
 
 
-def annotation_fields(nodules: Sequence[Nodule], remarks: Sequence[Remark]) -> dict[str, Any]:
+def annotation_fields(
+    nodules: Sequence[Nodule], off_grid: Sequence[Nodule], remarks: Sequence[Remark]
+) -> dict[str, Any]:
     """What may change without a voxel."""
     return {
         "nodules": [_without_nan(dataclasses.asdict(nodule)) for nodule in nodules],
+        "off_grid": [_without_nan(dataclasses.asdict(nodule)) for nodule in off_grid],
         "remarks": [{"code": row.code, "sentence": row.sentence, "remedy": row.remedy} for row in remarks],
     }
 
@@ -51,6 +54,8 @@ def case_of(case_id: str, fields: Mapping[str, Any], image_DHW: Any, lung_DHW: A
         lung_DHW=lung_DHW,
         geometry=geometry_of(fields["geometry"]),
         nodules=tuple(_nodule(nodule) for nodule in fields["nodules"]),
+        # A store of before they were kept gets them when its site prepares again.
+        off_grid=tuple(_nodule(nodule) for nodule in fields.get("off_grid", ())),
         slice_thickness_mm=_number(fields["slice_thickness_mm"]),
         **{name: fields[name] for name in _AS_THEY_ARE},
     )

@@ -105,7 +105,7 @@ class CaseStore:
             sync_folder(path.parent)
             versions = {kind: self._write_array(case, kind) for kind in ARRAYS}
             fields = case_fields(case, source or case.geometry, made_from, versions)
-            self._write_fields(case.case_id, {**fields, **annotation_fields(case.nodules, remarks)})
+            self._write_fields(case.case_id, {**fields, **annotation_fields(case.nodules, case.off_grid, remarks)})
 
     def load(self, case_id: str, *, version: str = "") -> Case:
         """The case, its arrays read when they are indexed: mapped, or decrypted by chunks (``SealedArray``).
@@ -143,10 +143,12 @@ class CaseStore:
             for kind in ARRAYS:
                 self._array_path(case_id, kind).unlink(missing_ok=True)
 
-    def annotate(self, case_id: str, nodules: Sequence[Nodule], *, remarks: Sequence[Remark]) -> None:
+    def annotate(
+        self, case_id: str, nodules: Sequence[Nodule], off_grid: Sequence[Nodule] = (), *, remarks: Sequence[Remark]
+    ) -> None:
         """Gives a case other nodules and remarks; no voxel depends on them, so none is written."""
         with self._writing(self._fields_path(case_id)):
-            self._write_fields(case_id, {**self._fields(case_id), **annotation_fields(nodules, remarks)})
+            self._write_fields(case_id, {**self._fields(case_id), **annotation_fields(nodules, off_grid, remarks)})
 
     def source_geometry(self, case_id: str) -> Geometry:
         """The grid of the series that the case was made from."""

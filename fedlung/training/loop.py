@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from fedlung.config import RunConfig
 from fedlung.errors import DataError
-from fedlung.model.head import drawing_from
+from fedlung.model.drawing import drawing_from
 from fedlung.model.losses import focal_loss
 from fedlung.model.precision import autocasting, deterministic_convolutions, require_training_precision
-from fedlung.patches import augment
 from fedlung.patches.dataset import ExampleSet
 from fedlung.seeding import derive, derive_torch
+from fedlung.training.changes import BatchChanges
 from fedlung.training.optimizer import Correction, ProximalTerm, clip_gradient, make_optimizer
 
 logger = logging.getLogger(__name__)
@@ -62,8 +62,9 @@ def train_round(
     The weights that the model comes with are the global ones: ``proximal_mu`` > 0 pulls towards them, and
     ``correction`` (by parameter name) is added to every gradient, as SCAFFOLD's control variates are. The optimiser is
     made afresh, so that nothing is carried from one round to the next: a round depends on the global weights, the
-    examples, the configuration, the site's name and the round's number alone. Order, augmentation and dropout have a
-    random stream each. On the CPU, the same number of threads gives the same weights, bit for bit.
+    examples, the configuration, the site's name and the round's number alone. Order, augmentation, virtual scanners,
+    MixStyle and dropout have a random stream each. On the CPU, the same number of threads gives the same weights, bit
+    for bit.
 
     ``weights`` are the classes' (negative, positive). Raises DataError where there is nothing to train on or where the
     loss is no longer finite, ConfigError for bfloat16 on a CPU.
@@ -73,12 +74,13 @@ def train_round(
     model.to(device).train()
     trainer = _Trainer(model, cfg, weights, learning_rate=learning_rate, proximal_mu=proximal_mu, device=device)
     trainer.correction = Correction(model, correction or {}, device)
-    order_rng, augment_rng = (derive(cfg.seed, purpose, site, server_round) for purpose in ("order", "augment"))
+    order_rng, style_rng = (derive(cfg.seed, purpose, site, server_round) for purpose in ("order", "mixstyle"))
+    changes = BatchChanges(cfg, examples, site=site, server_round=server_round)
     dropout_rng = derive_torch(cfg.seed, "dropout", site, server_round, device=device)
-    with drawing_from(model, dropout_rng), deterministic_convolutions():
+    with drawing_from(model, dropout=dropout_rng, mixstyle=style_rng), deterministic_convolutions():
         for _ in range(cfg.federation.local_epochs):
             for indices_B in batches(len(examples), cfg, order_rng):
-                x_BCDHW = _augmented(examples.load(indices_B).to(device), cfg, augment_rng)
+                x_BCDHW = changes.applied(examples.load(indices_B).to(device))
                 trainer.step(x_BCDHW, torch.from_numpy(examples.labels_N[indices_B]).to(device))
             trainer.check_finite(server_round)
     outcome = RoundOutcome(len(examples), trainer.num_steps, trainer.loss, time.perf_counter() - started)
@@ -103,12 +105,6 @@ def batches(num_examples: int, cfg: RunConfig, rng: np.random.Generator) -> Iter
         indices_B = order_N[start : start + size]
         if len(indices_B) >= smallest:
             yield indices_B
-
-
-def _augmented(x_BCDHW: Tensor, cfg: RunConfig, rng: np.random.Generator) -> Tensor:
-    if not cfg.augment.enabled:
-        return x_BCDHW
-    return augment.apply(x_BCDHW, augment.draw(len(x_BCDHW), x_BCDHW.shape[-1], cfg.augment, rng))
 
 
 class _Trainer:

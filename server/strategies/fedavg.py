@@ -91,8 +91,9 @@ class FedAvg(Strategy):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Source sites with something to train on."""
-        return training_sites(self.ledgers, self.roster)
+        """Source sites that train: those with something to train on, or of them the ones that are to train."""
+        chosen = self.config.federation.training_names
+        return tuple(site for site in training_sites(self.ledgers, self.roster) if not chosen or site in chosen)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -134,14 +135,21 @@ class FedAvg(Strategy):
         The latter draws the held-out site's learning curve. Nothing is chosen by it.
         """
         if config.get("final"):
-            test = EvaluateTask(server_round, "test", self.config.evaluate.replicates)
+            with_detection = self.config.detection.enabled and self.config.task.name == "nodule"
+            test = EvaluateTask(
+                server_round,
+                "test",
+                self.config.evaluate.replicates,
+                with_subgroups=True,
+                with_detection=with_detection,
+            )
             tasks = dict.fromkeys(self.roster.present, test)
         else:
             tasks = dict.fromkeys(self.roster.sources, EvaluateTask(server_round, "validation"))
             tasks |= dict.fromkeys(self.roster.held_out, EvaluateTask(server_round, "test"))
         self._tasks = {site: task for site, task in tasks.items() if self._has_examples(site, task.split)}
         self.evaluation = Evaluation(server_round)
-        contents = {site: encode(task, weights=self.weights_for(site, arrays)) for site, task in self._tasks.items()}
+        contents = {site: self.evaluate_content(site, task, arrays) for site, task in self._tasks.items()}
         return self._ask(contents, EVALUATE, server_round)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
@@ -178,6 +186,10 @@ class FedAvg(Strategy):
 
     def train_content(self, site: str, task: TrainTask, arrays: ArrayRecord) -> RecordDict:
         """The message to one site."""
+        return encode(task, weights=self.weights_for(site, arrays))
+
+    def evaluate_content(self, site: str, task: EvaluateTask, arrays: ArrayRecord) -> RecordDict:
+        """The message that asks a site to judge."""
         return encode(task, weights=self.weights_for(site, arrays))
 
     def weights_for(self, site: str, arrays: ArrayRecord) -> ArrayRecord:
@@ -237,4 +249,24 @@ class FedAvg(Strategy):
         wrong = [name for name, score in reply.scores.items() if score.num_replicates != task.num_replicates]
         if MODEL not in reply.scores or wrong:
             raise ProtocolError(f"{site}: expected scores of the model, each with {task.num_replicates} replicates")
+        if (reply.subgroups or reply.withheld) and not task.with_subgroups:
+            raise ProtocolError(f"{site} told of subgroups and was not asked for any")
+        whole = reply.scores[MODEL]
+        _check_detection(site, reply, task, self.ledgers[site])
+        if wrong_parts := [str(key) for key, part in reply.subgroups.items() if not part.is_part_of(whole)]:
+            raise ProtocolError(f"{site}: {', '.join(wrong_parts)} are no parts of its examples")
         return reply
+
+
+def _check_detection(site: str, reply: EvaluateReply, task: EvaluateTask, ledger: SiteLedger) -> None:
+    """Raises ProtocolError unless a site that was asked for detections, and no other, told of them or why not."""
+    if not task.with_detection:
+        if reply.detection or reply.undetected:
+            raise ProtocolError(f"{site} told of detections and was not asked for any")
+        return
+    if bool(reply.detection) == bool(reply.undetected):
+        raise ProtocolError(f"{site}: expected detections or the reason why there are none")
+    for found in reply.detection.values():
+        if found.num_replicates != task.num_replicates or found.num_scans > ledger.num_prepared:
+            most, replicates = ledger.num_prepared, task.num_replicates
+            raise ProtocolError(f"{site}: expected detections in {most} scans at most, with {replicates} replicates")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,18 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from flwr.app import Context, Error, Message, RecordDict
-from flwr.proto.node_pb2 import NodeInfo
-from flwr.serverapp import Grid
-from flwr.supercore.run import Run
+from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedlung.config import RunConfig
 from fedlung.ct.find import find_series
 from fedlung.ct.phantom import PhantomConfig, write_phantom
+from fedlung.launch.inprocess import RUN_ID, ClientCall, InProcessGrid
 from fedlung.patches.archive import PatchArchive
 from fedlung.training.checkpoint import load_checkpoint
 from server.app import app as server_app
 from sites.app import app as client_app
 
-ClientCall = Callable[[Message, Context], Message]
-
-RUN_ID = 7
 EDGE = 16
 SITES = ("Alpha", "Beta", "Gamma", "Omega")
 QUICK = {
@@ -55,70 +50,31 @@ QUICK = {
 
 
 @dataclass
-class LocalGrid(Grid):
-    """Nodes that answer when asked. An exception of a ClientApp becomes an error reply, as in Flower's runtimes.
+class LocalGrid(InProcessGrid):
+    """The in-process grid, watched and disturbed.
 
     ``between`` may change or drop a node's answer, ``shuffled`` lets each answer arrive at another time.
     """
 
-    node_configs: Mapping[int, Mapping[str, Any]]
-    run_config: Mapping[str, Any]
     client: ClientCall = client_app
     between: Callable[[int, Message], Message | None] = lambda node_id, reply: reply
     shuffled: random.Random | None = None
     sent: list[Message] = field(default_factory=list)
     answered: list[Message] = field(default_factory=list)
-    registered: Mapping[int, str] = field(default_factory=dict)
-    replies: dict[str, Message] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.contexts = {
-            node_id: Context(RUN_ID, node_id, dict(config), RecordDict(), dict(self.run_config))
-            for node_id, config in self.node_configs.items()
-        }
-
-    @property
-    def run(self) -> Run:
-        return Run.create_empty(RUN_ID)
-
-    def set_run(self, run: Run) -> None:
-        raise AssertionError("the run is set")
-
-    def create_message(self, *args: Any, **kwargs: Any) -> Message:
-        raise AssertionError("deprecated by Flower")
-
-    def get_node_ids(self) -> Iterable[int]:
-        return list(self.node_configs)
-
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        return [NodeInfo(node_id=node_id, name=self.registered.get(node_id)) for node_id in self.node_configs]
-
-    def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        pushed = list(messages)
-        for message in pushed:
-            message.metadata.__dict__["_message_id"] = f"message-{len(self.sent)}"
-            self.sent.append(message)
-            reply = self.between(message.metadata.dst_node_id, self._answer(message))
-            if reply is not None:
-                self.answered.append(reply)
-                self.replies[message.metadata.message_id] = reply
-        return [message.metadata.message_id for message in pushed]
+    def take(self, message: Message, reply: Message) -> None:
+        self.sent.append(message)
+        changed = self.between(message.metadata.dst_node_id, reply)
+        if changed is not None:
+            self.answered.append(changed)
+            super().take(message, changed)
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         asked = [message_id for message_id in message_ids if message_id in self.replies]
         if self.shuffled is not None:
             self.shuffled.shuffle(asked)
             asked = [message_id for message_id in asked if self.shuffled.random() < 0.7]
-        return [self.replies.pop(message_id) for message_id in asked]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        return self.pull_messages(self.push_messages(messages))
-
-    def _answer(self, message: Message) -> Message:
-        try:
-            return self.client(message, self.contexts[message.metadata.dst_node_id])
-        except Exception as error:  # noqa: BLE001 - as flwr.supernode.runtime.run_clientapp does
-            return Message(Error(2, f"{type(error)}:<'{error}'>"), reply_to=message)
+        return super().pull_messages(asked)
 
 
 @dataclass
@@ -206,6 +162,9 @@ def make_archive(sites: Iterable[str] = SITES, *, num_patients: int = 12, seed: 
         readers_N=np.full(len(site_N), 4, dtype=np.int64),
         diameter_mm_N=(6.0 + 4.0 * label_N + rng.normal(0, 2.0, len(site_N)).clip(-4, 4)).astype(np.float32),
         split_N=np.full(len(site_N), ""),
+        texture_N=np.full(len(site_N), np.nan, dtype=np.float32),
+        thickness_mm_N=np.where(np.arange(len(site_N)) % 8 < 4, 1.0, 2.0).astype(np.float32),
+        kernel_N=np.full(len(site_N), ""),
         spacing_mm=1.0,
         source="random cubes for tests",
         synthetic=True,

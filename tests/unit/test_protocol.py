@@ -10,6 +10,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedlung.errors import DataError, ProtocolError
+from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import score_statistics
 from fedlung.protocol import (
     EvaluateReply,
@@ -54,6 +55,7 @@ MESSAGES = [
     TrainTask(server_round=1, learning_rate=0.002, num_negative=7, num_positive=3, proximal_mu=0.01),
     TRAIN_REPLY,
     EvaluateTask(server_round=1, split="validation", num_replicates=20),
+    EvaluateTask(server_round=1, split="test", num_replicates=20, with_subgroups=True),
 ]
 
 
@@ -83,6 +85,42 @@ def test_statistics_survive_the_wire_to_the_last_count() -> None:
     for name, sent in said.scores.items():
         for field in dataclasses.fields(sent):
             np.testing.assert_array_equal(getattr(heard.scores[name], field.name), getattr(sent, field.name))
+
+
+def test_subgroups_and_what_is_withheld_survive_the_wire() -> None:
+    part, size, kernel = statistics(), SubgroupKey("size", "<6mm"), SubgroupKey("kernel", "sharp")
+    said = EvaluateReply(
+        "GE", 3, "test", 0.25, 1.0, {"model": statistics()}, subgroups={size: part}, withheld={kernel: "few-patients"}
+    )
+    heard = decode(EvaluateReply, encode(said))
+    assert heard.withheld == said.withheld
+    assert list(heard.subgroups) == [size]
+    np.testing.assert_array_equal(heard.subgroups[size].replicates_RCK, part.replicates_RCK)
+
+
+@pytest.mark.parametrize(
+    ("record", "key", "words"),
+    [
+        ("subgroups", "size/huge/", "subgroups"),
+        ("withheld", "surname/Smith", "withheld"),
+    ],
+)
+def test_a_subgroup_that_is_not_on_the_list_is_refused(record: str, key: str, words: str) -> None:
+    content = encode(EvaluateReply("GE", 3, "test", 0.25, 1.0, {"model": statistics()}))
+    if record == "withheld":
+        content[record][key] = "few-patients"
+    else:
+        arrays = statistics().to_arrays()
+        content[record] = encode_state({key + name: values for name, values in arrays.items()})
+    with pytest.raises(ProtocolError, match=words):
+        decode(EvaluateReply, content)
+
+
+def test_more_subgroups_than_there_are_is_refused_before_any_is_read() -> None:
+    content = encode(EvaluateReply("GE", 3, "test", 0.25, 1.0, {"model": statistics()}))
+    content["subgroups"] = encode_state({f"size/{number}/cells_M": np.zeros(1) for number in range(10_000)})
+    with pytest.raises(ProtocolError, match="statistics of 10000"):
+        decode(EvaluateReply, content)
 
 
 def test_weights_survive_the_wire_with_their_types_and_come_sorted() -> None:
@@ -137,7 +175,7 @@ def test_a_missing_key_an_unknown_key_and_an_unknown_record_are_refused() -> Non
 def test_another_version_of_the_protocol_is_refused_with_both_numbers() -> None:
     content = encode(TRAIN_REPLY)
     content["message"]["protocol-version"] = 99
-    with pytest.raises(ProtocolError, match="protocol 99, this one 1"):
+    with pytest.raises(ProtocolError, match="protocol 99, this one 2"):
         decode(TrainReply, content)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,7 @@ class ContentAudit:
         return found[0] if 2 * len(found) >= max(1, len(self._matrix)) else None
 
 
+@lru_cache(maxsize=8)
 def sample_grid(shape_HW: tuple[int, ...]) -> tuple[slice, slice]:
     """Rows and columns that are sampled: many rows, since damage in a file runs along them."""
     steps = [max(1, length // number) for length, number in zip(shape_HW, SAMPLES, strict=True)]
@@ -132,6 +133,8 @@ class Samples:
         top_N1 = np.where(signed_N1, 1 << (bits_N1 - 1), 0).astype(np.int32)
         value_NS = (value_NS ^ top_N1) - top_N1
         hu_NS: npt.NDArray[np.float32] = (value_NS * slope_N1 + intercept_N1).astype(np.float32)
+        if all(header.padding is None for header in self.headers):
+            return hu_NS
         ranges = [padding_range(header) or (1, 0) for header in self.headers]
         low_N1, high_N1 = (np.array(end, dtype=np.int32)[:, None] for end in zip(*ranges, strict=True))
         # Padding may need the bits above BitsStored, which were taken off: LIDC has -2000 as 63536.

@@ -36,7 +36,7 @@ def contradicted_sign(stored_HW: npt.NDArray, header: Header) -> Finding | None:
     if not (is_high_RW & is_image_RW).any() or (is_high_RW | ~is_image_RW).all():
         return None
     pairs_RW = is_image_RW[:, 1:] & is_image_RW[:, :-1]
-    declared, other = (_jumps(rows_RW, header.bits_stored, signed=s)[pairs_RW].sum() for s in _signs(header))
+    declared, other = ((_jumps(rows_RW, header.bits_stored, signed=s) * pairs_RW).sum() for s in _signs(header))
     if other < CLEARLY * declared or (not header.signed and _is_extension(rows_RW, header)):
         said, found = ("signed", "unsigned") if header.signed else ("unsigned", "signed")
         sentence = f"the pixels are declared to be {said} and are {found}."
@@ -53,7 +53,7 @@ def contradicted_order(stored_HW: npt.NDArray, header: Header) -> Finding | None
     pairs_RW = is_image_RW[:, 1:] & is_image_RW[:, :-1]
     # With all bits after the exchange: those above BitsStored are then of the low byte, which is rubbish if it was one.
     declared, other = (
-        _jumps(rows_RW.astype(np.int32), bits, signed=header.signed)[pairs_RW]
+        _jumps(rows_RW.astype(np.int32), bits, signed=header.signed) * pairs_RW
         for rows_RW, bits in ((stored_RW, header.bits_stored), (stored_RW.byteswap(), header.bits_allocated))
     )
     # Not by the sums alone: a few edges beside what was not measured outweigh all tissue.
@@ -108,12 +108,13 @@ def _signs(header: Header) -> tuple[bool, bool]:
     return header.signed, not header.signed
 
 
-def _jumps(rows_RW: npt.NDArray[np.int32], bits: int, *, signed: bool) -> npt.NDArray[np.int64]:
-    """(R, W - 1) how much neighbouring pixels differ."""
+def _jumps(rows_RW: npt.NDArray[np.int32], bits: int, *, signed: bool) -> npt.NDArray[np.int32]:
+    """(R, W - 1) how much neighbouring pixels differ: 17 bits at most."""
     value_RW = rows_RW & ((1 << bits) - 1)
     if signed:
         value_RW = value_RW - ((value_RW >> (bits - 1)) << bits)
-    return np.abs(np.diff(value_RW.astype(np.int64), axis=1))
+    jump_RW: npt.NDArray[np.int32] = np.abs(np.diff(value_RW, axis=1))
+    return jump_RW
 
 
 def _is_extension(rows_RW: npt.NDArray[np.int32], header: Header) -> bool:

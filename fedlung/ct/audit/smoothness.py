@@ -29,6 +29,7 @@ FLIPPED, FLIPPED_AROUND, STANDS_OUT = 0.5, 1.0, 1.15
 TURNS = ((slice(None, None, -1), slice(None)), (slice(None), slice(None, None, -1)), (slice(None, None, -1),) * 2)
 SMALLEST_STEP_HU = 1.0
 NOISE_HU = 2.0
+PRODUCT_BLOCK = 16
 # Share of neighbouring bends of opposite signs, and how many different ones: .73 in white noise, in LIDC .48 and 318 or
 # more; in smooth fields .28 at most, in images of even parts 32.
 NOISE_TURNS, MIN_NOISE_VALUES = 0.33, 40
@@ -53,10 +54,20 @@ def other_order(hu_NS: npt.NDArray[np.float32]) -> str | None:
 def distances(hu_NS: npt.NDArray[np.float32]) -> Float64Array:
     """(N, N) root mean square differences in HU."""
     centred_NS = hu_NS - hu_NS.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # Not by @: the threads of a BLAS wait actively for its next call, for longer than all other checks take together.
-    gram_NN = np.einsum("ns,ms->nm", centred_NS, centred_NS).astype(np.float64) / hu_NS.shape[1]
+    gram_NN = _products(centred_NS).astype(np.float64) / hu_NS.shape[1]
     square_N = np.diagonal(gram_NN)
     return np.sqrt(np.maximum(square_N[:, None] + square_N - 2 * gram_NN, 0))
+
+
+def _products(hu_NS: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(N, N) sums of products of any two slices; of each pair only once."""
+    product_NN = np.empty((len(hu_NS), len(hu_NS)), np.float32)
+    for start in range(0, len(hu_NS), PRODUCT_BLOCK):
+        block = slice(start, start + PRODUCT_BLOCK)
+        # Not by @: the threads of a BLAS wait actively for its next call, longer than all other checks take together.
+        product_NN[block, start:] = np.einsum("ns,ms->nm", hu_NS[block], hu_NS[start:])
+        product_NN[start:, block] = product_NN[block, start:].T
+    return product_NN
 
 
 def _is_interleaved(hu_NS: npt.NDArray, next_N: Float64Array, second_N: Float64Array) -> bool:

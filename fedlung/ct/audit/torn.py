@@ -3,7 +3,7 @@
 Zeros at the end of an image are common: outside the round field of view, and below the patient where air was cut off at
 -1024 HU. A tear is told by how it begins (against rows that are not 0) and by the neighbours, which are not 0 there.
 
-Shapes: H rows, W columns.
+Shapes: H rows, W columns, P pairs of rows.
 """
 
 from __future__ import annotations
@@ -104,11 +104,20 @@ def stuck_slices(hu_Nhw: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     if len(hu_Nhw) < 3 or hu_Nhw.shape[1] < MIN_SAMPLED_ROWS or hu_Nhw.shape[2] < MIN_SAMPLED_COLUMNS:
         return found_N
     is_even_Nh = (hu_Nhw[1:-1] == hu_Nhw[1:-1, :, :1]).all(axis=2)
-    differs_Nh = np.ones_like(is_even_Nh)
-    for neighbour_Nhw in (hu_Nhw[:-2], hu_Nhw[2:]):
-        is_other_Nhw = np.abs(neighbour_Nhw - hu_Nhw[1:-1, :, :1]) > FAINT_HU / 2
-        differs_Nh &= is_other_Nhw.mean(axis=2) >= DIFFERING_SHARE
-    is_stuck_Nh = is_even_Nh & differs_Nh
     same_Nh = np.diff(hu_Nhw[1:-1, :, 0], axis=1) == 0
-    found_N[1:-1] = (is_stuck_Nh[:, 1:] & is_stuck_Nh[:, :-1] & same_Nh).any(axis=1)
+    is_pair_Nh = is_even_Nh[:, 1:] & is_even_Nh[:, :-1] & same_Nh
+    # Only these, for few rows are even at all.
+    before_P, row_P = np.nonzero(is_pair_Nh)
+    is_stuck_P = _is_between_images(hu_Nhw, before_P, row_P) & _is_between_images(hu_Nhw, before_P, row_P + 1)
+    found_N[before_P[is_stuck_P] + 1] = True
     return found_N
+
+
+def _is_between_images(
+    hu_Nhw: npt.NDArray[np.float32], before_P: npt.NDArray[np.intp], row_P: npt.NDArray[np.intp]
+) -> npt.NDArray[np.bool_]:
+    """(P,) whether both slices around the one after ``before_P`` are mostly not this one's value in its row."""
+    value_P1 = hu_Nhw[before_P + 1, row_P, :1]
+    share_2P = [(np.abs(hu_Nhw[before_P + i, row_P] - value_P1) > FAINT_HU / 2).mean(axis=1) for i in (0, 2)]
+    is_other_P: npt.NDArray[np.bool_] = np.minimum(*share_2P) >= DIFFERING_SHARE
+    return is_other_P

@@ -19,6 +19,7 @@ import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
+from typing import Protocol
 
 import numpy.typing as npt
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
@@ -40,22 +41,28 @@ _REMEDIES = {
 }
 
 
-def decode_stored(headers: Sequence[Header]) -> Iterator[npt.NDArray]:
+class Decode(Protocol):
+    """What turns tasks into slices; their place may be in ``rooms``, or an array of its own."""
+
+    def __call__(self, tasks: Sequence[Task], rooms: Sequence[npt.NDArray] = ()) -> Iterator[npt.NDArray]:
+        """(H, W) of each slice in order."""
+
+
+def decode_stored(headers: Sequence[Header], rooms: Sequence[npt.NDArray] = ()) -> Iterator[npt.NDArray]:
     """(H, W) the stored values of each slice, in order: no rescale, no padding, no inversion.
 
     int8, uint8, int16 or uint16 as the header says, with all allocated bits: those above BitsStored are as they were
     written. Each array is the caller's own. For compressed and deflated slices; one header may be a frame of a file
-    with several.
+    with several. ``rooms`` are arrays of the slices' types and shapes that may be written to in place of new ones,
+    some slices before they are given.
 
     Raises SeriesError: UNDECODABLE, DECODER_CRASHED, DECODER_TIMEOUT, DECODER_OUT_OF_MEMORY, DECOMPRESSION_BOMB,
     FILES_CHANGED.
     """
-    yield from decode_with(_pool(), headers)
+    yield from decode_with(_pool(), headers, rooms)
 
 
-def decode_with(
-    decode: Callable[[Sequence[Task]], Iterator[npt.NDArray]], headers: Sequence[Header]
-) -> Iterator[npt.NDArray]:
+def decode_with(decode: Decode, headers: Sequence[Header], rooms: Sequence[npt.NDArray] = ()) -> Iterator[npt.NDArray]:
     """As ``decode_stored``, by a given pool's ``decode``."""
     tasks = [_task(number, header) for number, header in enumerate(headers)]
     number = 0
@@ -65,7 +72,7 @@ def decode_with(
             check_slice(task)
         check_series(tasks)
         number = 0
-        for stored_HW in decode(tasks):
+        for stored_HW in decode(tasks, rooms):
             yield stored_HW
             number += 1
     except DecodingError as error:
@@ -98,12 +105,12 @@ def _series_error(error: DecodingError, header: Header, which: str) -> SeriesErr
 
 
 @cache
-def _pool() -> Callable[[Sequence[Task]], Iterator[npt.NDArray]]:
+def _pool() -> Decode:
     """The one of this process, made when the first slice is decoded."""
     if os.name != "posix":
         from fedlung.ct.decoding.codecs import decode_slice
 
-        return lambda tasks: map(decode_slice, tasks)
+        return lambda tasks, rooms=(): map(decode_slice, tasks)
     from fedlung.ct.decoding.pool import DecoderPool
 
     pool = DecoderPool()

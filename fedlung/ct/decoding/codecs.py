@@ -93,7 +93,9 @@ def _stored(values_HW: npt.NDArray, found: StreamFormat, task: Task) -> npt.NDAr
     """(H, W) values of a codestream in the header's type: the header's sign counts, which a stream need not know."""
     if found.signed and not task.signed and values_HW.min() < 0:
         raise undecodable("the codestream has negative values, the header says that there are none")
-    stored_HW = values_HW.astype(task.dtype, copy=False)
+    # A view where only the sign differs: both are two's complement.
+    is_alike = values_HW.dtype.isnative and values_HW.itemsize == task.dtype.itemsize
+    stored_HW = values_HW.view(task.dtype) if is_alike else values_HW.astype(task.dtype)
     if found.signed or not task.signed:
         return stored_HW
     # Unsigned samples of a signed image are two's complement. With fewer bits than the header's, their top bit could

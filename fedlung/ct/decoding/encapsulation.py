@@ -37,19 +37,26 @@ def frame_bytes(task: Task) -> bytes:
         raise undecodable("the file holds no pixels")
     with OpenFile(Path(task.path)) as file:
         check_unchanged(file, task)
-        # Frames of one file come one after another: its items are walked once.
-        fragments = _frames(task.path, task.offset, task.num_frames, task.file_stamp)[task.frame]
+        if task.num_frames == 1:
+            (fragments,) = _frames(file, task.offset, 1)
+        else:
+            fragments = _frames_of(task.path, task.offset, task.num_frames, task.file_stamp)[task.frame]
         parts = [file.read(fragment.offset, fragment.length) for fragment in fragments]
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 @lru_cache(maxsize=1)
-def _frames(path: str, offset: int, num_frames: int, stamp: tuple[int, ...]) -> list[list[Fragment]]:
+def _frames_of(path: str, offset: int, num_frames: int, stamp: tuple[int, ...]) -> list[list[Fragment]]:
+    """Frames of one file come one after another: its items are walked once."""
     with OpenFile(Path(path)) as file:
-        table, *fragments = _items(file, offset)
-        if not fragments:
-            raise undecodable("the pixels have no fragments")
-        return split_frames(fragments, file.read(table.offset, table.length), num_frames)
+        return _frames(file, offset, num_frames)
+
+
+def _frames(file: OpenFile, offset: int, num_frames: int) -> list[list[Fragment]]:
+    table, *fragments = _items(file, offset)
+    if not fragments:
+        raise undecodable("the pixels have no fragments")
+    return split_frames(fragments, file.read(table.offset, table.length), num_frames)
 
 
 def _items(file: OpenFile, offset: int) -> Iterator[Fragment]:

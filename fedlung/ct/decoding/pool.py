@@ -42,11 +42,14 @@ class DecoderPool:
         """Of all decoders, idle or not."""
         return [decoder.pid for decoder in (*self._idle, *self._leased)]
 
-    def decode(self, tasks: Sequence[Task]) -> Iterator[npt.NDArray]:
-        """(H, W) of each slice in order. Raises DecodingError at the first that cannot be had."""
+    def decode(self, tasks: Sequence[Task], rooms: Sequence[npt.NDArray] = ()) -> Iterator[npt.NDArray]:
+        """(H, W) of each slice in order, in its room if there are any.
+
+        Raises DecodingError at the first that cannot be had.
+        """
         decoders = self._lease(len(tasks))
         try:
-            yield from SeriesRun(tasks, decoders)
+            yield from SeriesRun(tasks, decoders, rooms)
         finally:
             self._give_back(decoders)
 

@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import numpy.typing as npt
 
 from fedlung.ct.decoding.limits import SLOT_BYTES, Limits
@@ -105,6 +104,8 @@ class Decoder:
     def answers(self) -> list[tuple[int, npt.NDArray | DecodingError]]:
         """Slices by number, in the order of ``in_flight``; blocks where nothing has come.
 
+        The arrays lie in the shared memory: they hold until the next slice is handed over.
+
         Raises EOFError where the child is gone.
         """
         try:
@@ -122,8 +123,7 @@ class Decoder:
         task = self.in_flight.popleft()
         if reply.code:
             return task.number, DecodingError(reply.code, reply.reason)
-        stored = np.frombuffer(self._area, task.dtype, task.num_pixels, task.place)
-        return task.number, stored.reshape(task.shape_HW).copy()
+        return task.number, task.pixels_in(self._area)
 
     def settle(self, seconds: float) -> bool:
         """Whether what is in flight is answered, each slice within ``seconds``; the answers are dropped."""

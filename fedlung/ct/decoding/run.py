@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import numpy.typing as npt
 
 from fedlung.ct.decoding.process import Decoder
@@ -26,8 +27,10 @@ class SeriesRun:
     decoders then wait with full queues, and no time is held against them.
     """
 
-    def __init__(self, tasks: Sequence[Task], decoders: Sequence[Decoder]) -> None:
+    def __init__(self, tasks: Sequence[Task], decoders: Sequence[Decoder], rooms: Sequence[npt.NDArray] = ()) -> None:
+        """rooms: (H, W) arrays that the slices are written to, if they are not to be arrays of their own."""
         self._num_slices = len(tasks)
+        self._rooms = rooms
         self._waiting = deque(tasks)
         self._decoders = list(decoders)
         self._done: dict[int, npt.NDArray | DecodingError] = {}
@@ -68,14 +71,23 @@ class SeriesRun:
     def _hear(self, decoder: Decoder, selector: selectors.BaseSelector) -> None:
         try:
             for number, result in decoder.answers():
+                if not isinstance(result, DecodingError):
+                    self._done[number] = self._taken(number, result)
+                    continue
                 self._done[number] = result
-                if isinstance(result, DecodingError):
-                    self._waiting.clear()
-                    if result.code == "DECODER_OUT_OF_MEMORY":
-                        self._drop(decoder, selector, result.code, result.reason)
-                        return
+                self._waiting.clear()
+                if result.code == "DECODER_OUT_OF_MEMORY":
+                    self._drop(decoder, selector, result.code, result.reason)
+                    return
         except EOFError:
             self._drop(decoder, selector, "DECODER_CRASHED", "the decoder died")
+
+    def _taken(self, number: int, shared_HW: npt.NDArray) -> npt.NDArray:
+        """A copy of what lies in the shared memory."""
+        if not self._rooms:
+            return shared_HW.copy()
+        np.copyto(self._rooms[number], shared_HW)
+        return self._rooms[number]
 
     def _drop(self, decoder: Decoder, selector: selectors.BaseSelector, code: str, reason: str) -> None:
         """The slices that a decoder has are lost with it, and so is the series."""

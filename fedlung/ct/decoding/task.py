@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import mmap
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 
 class DecodingError(Exception):
@@ -62,9 +64,13 @@ class Task:
         """Bytes of the slice's stored values."""
         return self.num_pixels * self.dtype.itemsize
 
+    def pixels_in(self, area: mmap.mmap) -> npt.NDArray:
+        """(H, W) the slice's place in the shared memory, to be filled or read."""
+        return np.ndarray(self.shape_HW, self.dtype, area, self.place)
+
     def to_line(self) -> bytes:
         """One line of ASCII."""
-        return json.dumps(asdict(self)).encode("ascii") + b"\n"
+        return json.dumps(vars(self)).encode("ascii") + b"\n"
 
     @staticmethod
     def from_line(line: bytes) -> Task:
@@ -84,7 +90,7 @@ class Reply:
 
     def to_line(self) -> bytes:
         """One line of ASCII."""
-        return json.dumps(asdict(self)).encode("ascii") + b"\n"
+        return json.dumps(vars(self)).encode("ascii") + b"\n"
 
     @staticmethod
     def from_line(line: bytes) -> Reply:

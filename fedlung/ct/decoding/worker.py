@@ -10,6 +10,8 @@ import select
 import signal
 import socket
 
+import numpy as np
+
 from fedlung.ct.decoding.codecs import decode_slice
 from fedlung.ct.decoding.task import DecodingError, Reply, Task
 
@@ -31,7 +33,7 @@ def _answer(task: Task, area: mmap.mmap) -> Reply:
         stored_HW = decode_slice(task)
     except DecodingError as error:
         return Reply(task.number, error.code, error.reason)
-    area[task.place : task.place + task.num_bytes] = stored_HW.tobytes()
+    np.copyto(task.pixels_in(area), stored_HW)
     return Reply(task.number)
 
 

@@ -29,6 +29,9 @@ WINDOW_BYTES = 8192
 MAX_ELEMENTS = 1_000_000
 """Elements and items, nested ones too: about a second. A classic CT header has a hundred, an enhanced one thousands."""
 
+MAX_DEPTH = 64
+"""Of sequences of undefined length within one another, without the wanted ones. Real files have less than ten."""
+
 MAX_VALUE_BYTES = 1 << 16
 """Of a value that is kept. Those that describe an image have a hundred bytes at most."""
 
@@ -270,6 +273,8 @@ class _Walk:
             elif in_sequence != (tag == ITEM):
                 raise DamagedError(f"{named(tag)} is out of place in a sequence.")
             elif length == UNDEFINED_LENGTH:
+                if len(is_open) >= 2 * MAX_DEPTH:
+                    raise DamagedError(f"sequences lie more than {MAX_DEPTH} deep within one another.")
                 is_open.append(is_open[-1] if in_sequence else is_open[-1].nested(window, position))
                 length = 0
             position = value + length

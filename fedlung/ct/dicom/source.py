@@ -56,8 +56,8 @@ class OpenFile:
 
     @property
     def stamp(self) -> tuple[int, int, int]:
-        """Another one for another content: which file it is, its size, when it was last written."""
-        return self._status.st_ino, self._status.st_size, self._status.st_mtime_ns
+        """As ``stamp_of`` says."""
+        return stamp_of(self._status)
 
     def read(self, offset: int, num_bytes: int) -> bytes:
         """As ``Source`` says."""
@@ -71,6 +71,11 @@ class OpenFile:
         while num_bytes := self._file.readinto(buffer[filled:]):
             filled += num_bytes
         return filled
+
+
+def stamp_of(status: os.stat_result) -> tuple[int, int, int]:
+    """Another one for another content: which file it is, its size, when it was last written."""
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -141,7 +141,7 @@ def _say_how(header: Dataset, scan: Scan) -> None:
     header.InstitutionName = "SYNTHETIC"
     header.BodyPartExamined = "CHEST"
     header.KVP = str(protocol.kvp)
-    header.XRayTubeCurrent = str(round(200 * scan.dose))
+    header.XRayTubeCurrent = str(round(protocol.tube_current_ma * scan.dose))
     header.ConvolutionKernel = protocol.kernel
     header.SliceThickness = f"{protocol.thickness_mm:g}"
     header.SpacingBetweenSlices = f"{protocol.increment_mm:g}"

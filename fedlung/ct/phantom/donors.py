@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -69,10 +69,31 @@ class Shape:
         offset_N3 = (np.argwhere(self.distance_DHW < 0) - self.centroid) * self.spacing_mm
         return float(np.linalg.norm(offset_N3, axis=1).max())
 
+    def scaled(self, factor: float) -> Shape:
+        """The same outline ``factor`` times as large.
+
+        A small copy needs a wide margin. What lies beyond the array is put as far from the outline as the way by the
+        array's border is, the least upper bound that the triangle inequality gives.
+        """
+        margin = [math.ceil(PAD_MM / (factor * step)) for step in self.spacing_mm]
+        wide_DHW = np.pad(self.distance_DHW, [(num, num) for num in margin], mode="edge")
+        beyond = np.ix_(
+            *(_beyond(*axis) for axis in zip(self.distance_DHW.shape, margin, self.spacing_mm, strict=True))
+        )
+        distance_DHW = wide_DHW + np.sqrt(sum(np.square(axis) for axis in beyond))
+        z, y, x = (factor * step for step in self.spacing_mm)
+        return replace(self, distance_DHW=(factor * distance_DHW).astype(np.float32), spacing_mm=(z, y, x))
+
     def distance_at(self, offset_N3: Float64Array) -> Float64Array:
         """Signed distance (N,) at offsets (N, 3) in mm from the centroid, linear between the outline's slices."""
         index_N3 = offset_N3 / np.asarray(self.spacing_mm) + self.centroid
         return map_coordinates(self.distance_DHW, index_N3.T, order=1, mode="nearest", output=np.float64)
+
+
+def _beyond(num: int, margin: int, step_mm: float) -> Float64Array:
+    """How far each of ``num`` samples, and of ``margin`` more on either side of them, is from the nearest of them."""
+    index = np.arange(-margin, num + margin)
+    return step_mm * np.abs(index - np.clip(index, 0, num - 1))
 
 
 def shape_of(cluster: NoduleCluster) -> Shape:
@@ -92,6 +113,13 @@ def shape_of(cluster: NoduleCluster) -> Shape:
         margin=cluster.rating_mean("margin"),
         spiculation=cluster.rating_mean("spiculation"),
     )
+
+
+def resized(shape: Shape, cfg: PhantomConfig, size_mm: tuple[float, float]) -> Shape:
+    """A shape scaled into a range of diameters. The larger donor's stays the larger: the map is linear in log(mm)."""
+    whole = math.log(shape.diameter_mm / SMALLEST_MM) / math.log(cfg.max_nodule_mm / SMALLEST_MM)
+    wanted_mm = size_mm[0] * (size_mm[1] / size_mm[0]) ** whole
+    return shape.scaled(wanted_mm / shape.diameter_mm)
 
 
 def usable_shapes(series_uid: str, cfg: PhantomConfig) -> tuple[Shape, ...]:

@@ -22,6 +22,7 @@ class Protocol:
     noise_peak_per_mm   frequency fp of the noise power spectrum's peak
     noise_width_per_mm  standard deviation s of its half-Gaussian fall above fp
     noise_hu            standard deviation of the noise in mid-lung at the reference dose
+    tube_current_ma     that the headers give for the reference dose
     """
 
     kernel: str
@@ -36,6 +37,7 @@ class Protocol:
     edge_gain: float = 0.0
     edge_peak_per_mm: float = 0.45
     edge_width_per_mm: float = 0.15
+    tube_current_ma: int = 200
 
     def substep_mm(self, largest_mm: float) -> float:
         """The largest step along z, at most ``largest_mm``, that divides thickness and increment."""

@@ -19,14 +19,16 @@ from pathlib import Path
 from fedlung.ct.annotations import write_annotations_csv
 from fedlung.ct.nodule import Nodule
 from fedlung.ct.phantom.config import PhantomConfig
+from fedlung.ct.phantom.dealing import hands_of
+from fedlung.ct.phantom.design import design_of
 from fedlung.ct.phantom.dicom import Identity, write_series
-from fedlung.ct.phantom.donors import choose_shapes, donor_series, hand_of
 from fedlung.ct.phantom.nodules import PlacedNodule
+from fedlung.ct.phantom.pairs import write_pairs
+from fedlung.ct.phantom.patient import virtual_patient
 from fedlung.ct.phantom.profiles import PROFILES
 from fedlung.ct.phantom.scanner import scan
-from fedlung.ct.phantom.scene import make_scene
 from fedlung.errors import ConfigError, StoreError
-from fedlung.seeding import derive, derive_int
+from fedlung.seeding import derive
 from fedlung.sitefile import site_toml, write_site_file
 
 MARKER, UNFINISHED = "phantom.json", "phantom.unfinished"
@@ -64,7 +66,8 @@ def write_phantom(
 ) -> None:
     """Write the sites that are not there yet: ``<site>/dicom/``, ``annotations.csv`` and ``site.toml``.
 
-    A site's bytes depend on the configuration alone, not on which other sites are written nor on ``workers``.
+    A site's bytes depend on the configuration alone, not on which other sites are written nor on ``workers``. Paired
+    sites have ``pairs.csv`` beside them, which says who is whom (``pairs.py``).
     ``progress`` is told (patients done, patients to do). Raises ConfigError for an unknown site or too few donors, and
     StoreError where a folder holds another phantom or something else.
     """
@@ -72,6 +75,8 @@ def write_phantom(
     tasks = [task for name in wanted for task in _tasks(folder / name, name, cfg)]
     for name in wanted:
         _begin(folder / name, cfg)
+    if cfg.paired:
+        write_pairs(folder, cfg)
     written: dict[str, list[_Written]] = {name: [] for name in wanted}
     with _mapper(min(workers, len(tasks))) as mapped:
         for done, row in enumerate(mapped(_write_patient, tasks), start=1):
@@ -149,15 +154,12 @@ def _summary(name: str, cfg: PhantomConfig, rows: Sequence[_Written]) -> dict[st
         "num_nodules": len(nodules),
         "num_nodules_of_3_readers": sum(nodule.readers >= 3 for nodule in nodules),
         "num_slices": sum(row.num_slices for row in rows),
-        "config": cfg.model_dump(mode="json"),
+        "config": cfg.knobs(),
     }
 
 
 def _tasks(site_folder: Path, name: str, cfg: PhantomConfig) -> list[_Task]:
-    num_patients = len(PROFILES) * cfg.patients_per_site
-    first = list(PROFILES).index(name) * cfg.patients_per_site
-    donors = donor_series(cfg, num_patients)
-    hands = [tuple(hand_of(donors, first + patient, num_patients)) for patient in range(cfg.patients_per_site)]
+    hands = hands_of(name, cfg)
     return [_Task(site_folder, name, patient, cfg, hand) for patient, hand in enumerate(hands)]
 
 
@@ -174,11 +176,8 @@ def _mapper(workers: int) -> Iterator[Callable[..., Iterator[_Written]]]:
 def _write_patient(task: _Task) -> _Written:
     """Make a patient, scan it and write its series."""
     cfg, labels = task.cfg, ("phantom", task.site, task.patient)
-    shapes = () if derive(cfg.seed, *labels, "free").random() < cfg.nodule_free else choose_shapes(task.hand, cfg)
-    scene = make_scene(
-        derive_int(cfg.seed, *labels), shapes, coverage_mm=cfg.coverage_mm, smallest_vessel_mm=cfg.smallest_vessel_mm
-    )
-    image = scan(scene, PROFILES[task.site], cfg, derive(cfg.seed, *labels, "scan"))
+    scene = virtual_patient(task.site, task.patient, cfg, task.hand)
+    image = scan(scene, design_of(task.site, cfg).profile, cfg, derive(cfg.seed, *labels, "scan"))
     shift = derive(cfg.seed, *labels, "table").uniform((-260, 120, -4), (-140, 180, 4)).round(2)
     shift_mm = (float(shift[0]), float(shift[1]), float(shift[2]))
     identity = Identity.of(cfg.seed, task.site, task.patient)

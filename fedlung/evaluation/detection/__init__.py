@@ -16,7 +16,12 @@ from fedlung.evaluation.detection.froc import (
     froc_points,
 )
 from fedlung.evaluation.detection.matching import ScanHits, is_relevant, match_candidates
-from fedlung.evaluation.detection.statistics import DetectionStatistics, add_detections, detection_statistics
+from fedlung.evaluation.detection.statistics import (
+    DetectionStatistics,
+    add_detections,
+    detection_statistics,
+    weighted_detections,
+)
 
 __all__ = [
     "DETECTION_METRICS",
@@ -34,4 +39,5 @@ __all__ = [
     "froc_points",
     "is_relevant",
     "match_candidates",
+    "weighted_detections",
 ]

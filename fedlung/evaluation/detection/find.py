@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
-from fedlung.config import Precision, PrepareConfig
+from fedlung.config import DetectionConfig, PatchConfig, Precision, PrepareConfig
+from fedlung.evaluation.detection.bright import Bright, bright_spots
 from fedlung.evaluation.detection.candidates import Candidates, candidates_of
 from fedlung.model.sliding import score_windows
 from fedlung.preprocess.case import Case
@@ -24,12 +26,25 @@ class Search:
                      98 % of LIDC's nodules of three readers at 2, of 62 % at 3 and of 36 % at 4
     min_distance_mm  no two candidates lie as near as this; two of LIDC's 1392 nodules do
     max_candidates   of one scan; the FROC cannot reach beyond that many false positives a scan
+    bright           windows at these spots only, and ``stride`` counts for nothing
     """
 
     size: int
     stride: int
     min_distance_mm: float = 6.0
     max_candidates: int = 100
+    bright: Bright | None = None
+
+    @classmethod
+    def of(cls, cfg: DetectionConfig, patches: PatchConfig) -> Search:
+        """The search that a run is configured for."""
+        return cls(
+            size=patches.size,
+            stride=cfg.stride,
+            min_distance_mm=cfg.min_distance_mm,
+            max_candidates=cfg.max_candidates,
+            bright=Bright(cfg.reach_mm, cfg.least_hu) if cfg.search == "bright" else None,
+        )
 
 
 def find_candidates(
@@ -47,12 +62,15 @@ def find_candidates(
 
     Raises DataError where the model's scores are no numbers.
     """
+    image_DHW, places_DHW = np.asarray(case.image_DHW), np.asarray(case.lung_DHW)  # sealed ones are opened once
+    if search.bright is not None:
+        places_DHW = bright_spots(image_DHW, places_DHW, search.bright, spacing_mm=case.geometry.spacing_mm)
     grid = score_windows(
         model,
-        case.image_DHW,
-        case.lung_DHW,
+        image_DHW,
+        places_DHW,
         size=search.size,
-        stride=search.stride,
+        stride=search.stride if search.bright is None else 1,
         prepare=prepare,
         batch_size=batch_size,
         device=device,

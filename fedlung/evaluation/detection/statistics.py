@@ -115,15 +115,24 @@ class DetectionStatistics:
 def detection_statistics(
     scans: Sequence[ScanHits], patients_S: npt.ArrayLike, *, num_replicates: int, rng: np.random.Generator
 ) -> DetectionStatistics:
-    """Statistics of scans with their Poisson bootstrap by patient; ``patients_S`` names the patient of each scan.
+    """Statistics of scans with the Poisson bootstrap weights that ``rng`` draws; see ``weighted_detections``."""
+    num_patients = len(np.unique(np.asarray(patients_S)))
+    return weighted_detections(scans, patients_S, rng.poisson(1.0, size=(num_replicates, num_patients)))
+
+
+def weighted_detections(
+    scans: Sequence[ScanHits], patients_S: npt.ArrayLike, weights_RP: Integers
+) -> DetectionStatistics:
+    """Statistics of scans with their Poisson bootstrap by patient; ``patients_S`` names the patient of each scan, and
+    column p of the weights is the p-th patient by name (see ``patient_weights``).
 
     In replicate r patient p counts W_RP ~ Poisson(1) times with all scans, nodules and false positives; the sum over
     sites of replicate r is the pooled replicate r. LUNA16 draws scans; a patient's scans are no independent ones.
 
     What would void the promise that no scan's detections leave the site: whoever knows W can solve the linear system
     ``replicates = W · patients`` for every patient's own counts as soon as R reaches P, and ``num_scans_R`` tells of
-    each replicate how many it holds. The generator must therefore come from a secret of the site itself, never from
-    the run's seed, in a deployment. A site of very few patients promises little in any case: the statistics of one
+    each replicate how many it holds. The weights must therefore come from a secret of the site itself, never from the
+    run's seed, in a deployment. A site of very few patients promises little in any case: the statistics of one
     scan are that scan's. And whoever asks twice, with one patient more the second time, has that patient as the
     difference. A histogram holds no position, no name and no pixel.
 
@@ -135,7 +144,6 @@ def detection_statistics(
     missed_S = np.array([int(np.isneginf(scan.nodule_logits_M).sum()) for scan in scans], dtype=np.int64)
     cell_of_N = np.concatenate([np.zeros(0, dtype=np.int64), *cells])
     patient_of_N = np.repeat(patient_of_S, [len(own) for own in cells])
-    weights_RP = rng.poisson(1.0, size=(num_replicates, len(patients)))
     weights_RS = weights_RP[:, patient_of_S]
     return DetectionStatistics(
         histogram_CK=np.bincount(cell_of_N, minlength=NUM_CELLS).reshape(2, NUM_BINS),

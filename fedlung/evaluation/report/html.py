@@ -11,7 +11,8 @@ from fedlung.evaluation.measured import METRICS
 from fedlung.evaluation.report.page import DEFINITIONS, PAGE
 from fedlung.evaluation.report.pictures import pictures
 from fedlung.evaluation.report.style import STYLE
-from fedlung.evaluation.report.words import REASONS, TITLES, interval, number, synthetic_sites
+from fedlung.evaluation.report.words import REASONS, TITLES, adapted_label, interval, number, synthetic_sites
+from fedlung.evaluation.scores import ADAPTED
 from fedlung.webpage import content_policy, template_environment
 
 # Of the table of sites. Recall is the sensitivity, and has no column of its own.
@@ -59,14 +60,36 @@ def page(judgement: Judgement) -> str:
 def _derived(judgement: Judgement) -> dict[str, Any]:
     """Look-ups that a template should not make."""
     rounds = judgement.timings.rounds
+    adapted = [row for row in judgement.sites if ADAPTED in row.baselines]
     return {
+        "adaptations": {"label": adapted_label(judgement), "rows": adapted} if adapted else {},
         "held_out": ", ".join(judgement.held_out),
         "synthetic_sites": synthetic_sites(judgement),
         "reasons": {kind: _reasons(judgement, kind) for kind in REASONS},
         "trained": sorted({part.site for part in judgement.participation}),
         "parts": {(part.server_round, part.site): part for part in judgement.participation},
+        "subgroups": _subgroups(judgement),
+        "levels": LEVELS,
         "seconds": {(timing.server_round, site): s for timing in rounds for site, s in timing.train_s.items()},
     }
+
+
+def _subgroups(judgement: Judgement) -> list[tuple[str, list[tuple[str, list[SubgroupRow | None]]]]]:
+    """By variable and level: a cell for each site and one for those together; None where nobody was asked."""
+    found = {(row.variable, row.level, row.site): row for row in judgement.subgroups}
+    columns = [*(row.name for row in judgement.sites), None]
+    return [
+        (
+            title,
+            [
+                (words, [found.get((variable, level, column)) for column in columns])
+                for (of, level), words in LEVELS.items()
+                if of == variable and any(row.variable == variable and row.level == level for row in judgement.subgroups)
+            ],
+        )
+        for variable, title in SUBGROUP_TITLES.items()
+        if any(row.variable == variable for row in judgement.subgroups)
+    ]
 
 
 def _reasons(judgement: Judgement, kind: str) -> list[tuple[str, list[int]]]:

@@ -1,6 +1,7 @@
 """The report's page. A Python string, because Flower's app bundle takes no file with another ending."""
 
 from fedlung.evaluation.report.account import ACCOUNT
+from fedlung.evaluation.report.adapted import ADAPTED_SECTION
 from fedlung.evaluation.report.macros import MACROS
 from fedlung.evaluation.report.results import RESULTS
 
@@ -120,4 +121,4 @@ DEFINITIONS_AND_END = """
 </html>
 """
 
-PAGE = MACROS + SUMMARY + RESULTS + ACCOUNT + DEFINITIONS_AND_END
+PAGE = MACROS + SUMMARY + RESULTS + ADAPTED_SECTION + ACCOUNT + DEFINITIONS_AND_END

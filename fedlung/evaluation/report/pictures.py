@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from fedlung.evaluation.judgement import Judgement, SiteRow
+from fedlung.evaluation.judgement import DetectionRow, Judgement, SiteRow
 from fedlung.evaluation.report.calibrationplot import reliability_diagram
 from fedlung.evaluation.report.figures import (
     TITLES,
@@ -18,6 +18,7 @@ from fedlung.evaluation.report.figures import (
     learning_curves,
     roc,
 )
+from fedlung.evaluation.report.frocplot import froc
 from fedlung.evaluation.report.plotstyle import house_style, size_in_pixels, svg
 from fedlung.evaluation.report.words import number, with_interval
 from fedlung.webpage import data_uri
@@ -35,11 +36,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """``roc`` and ``reliability`` are by site; ``curves`` by what they show, without what no round has."""
+    """``roc``, ``reliability`` and ``froc`` are by site (None: pooled); ``curves`` by what they show, without what no round has."""
 
     forest: Picture
     roc: dict[str, Picture]
     reliability: dict[str, Picture]
+    froc: dict[str | None, Picture]
     curves: dict[str, Picture]
 
 
@@ -53,6 +55,7 @@ def pictures(judgement: Judgement) -> Pictures:
             reliability={
                 row.name: _picture(reliability_diagram(row), _say_reliability(row)) for row in judgement.sites
             },
+            froc=_frocs(judgement),
             curves={
                 TITLES[what]: _picture(figure, _say_curves(judgement, what))
                 for what in measured
@@ -94,6 +97,20 @@ def _say_reliability(row: SiteRow) -> str:
         f"Reliability diagram of {row.name}, calibration slope {with_interval(row.calibration_slope)}, "
         f"calibration error {with_interval(row.ece)}. {points}."
     )
+
+
+def _frocs(judgement: Judgement) -> dict[str | None, Picture]:
+    rows = judgement.detection.rows if judgement.detection else ()
+    roles: dict[str | None, str] = {row.name: row.role for row in judgement.sites}
+    return {row.site: _picture(froc(row, roles.get(row.site, "summary")), _say_froc(row)) for row in rows}
+
+
+def _say_froc(row: DetectionRow) -> str:
+    name = row.site or "all sites pooled"
+    if not row.froc:
+        return f"Free-response ROC of {name}: undefined, {row.cpm.reason}."
+    points = ", ".join(f"{number(found.value)} at {rate}" for rate, found in row.sensitivities.items())
+    return f"Free-response ROC of {name}, CPM {with_interval(row.cpm)}; sensitivity by false positives a scan: {points}."
 
 
 def _say_curves(judgement: Judgement, what: Measured) -> str:

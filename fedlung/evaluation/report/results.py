@@ -1,5 +1,7 @@
 """The page's sections on how the model did, after the table of sites."""
 
+from fedlung.evaluation.report.parts import DETECTION, SUBGROUPS
+
 OPERATING = """
 <section aria-labelledby="operating"><h2 id="operating">At a specificity, and at a sensitivity, of .90</h2>
 {% set notes = new_notes() %}
@@ -30,14 +32,15 @@ as it does at the site.</caption>
 BASELINES_AND_ROC = """
 <section aria-labelledby="baselines"><h2 id="baselines">Beside what needs no network</h2>
 {% set notes = new_notes() %}
+{% set baselines = j.pooled.baselines | reject('equalto', 'adapted') | list %}
 <div class="scroll"><table><caption>A model that does not beat these has shown nothing.</caption>
 <thead><tr>{{ heads(['Site']) }}<th scope="col">Patients<small>pos / neg</small></th>{{ heads(['AUC, model']) }}
-{% for baseline in j.pooled.baselines %}{{ heads(['AUC, ' ~ baseline ~ ' alone', 'Model − ' ~ baseline]) }}{% endfor %}
+{% for baseline in baselines %}{{ heads(['AUC, ' ~ baseline ~ ' alone', 'Model − ' ~ baseline]) }}{% endfor %}
 {{ heads(['Accuracy, model', 'Accuracy, constant answer', 'F1, model', 'F1, always positive']) }}</tr></thead><tbody>
 {% for row in j.sites %}
 <tr class="{{ 'apart' if row.role == 'held-out' }}"><th scope="row">{{ name(row) }}</th>{{ counts(row) }}
 {{ cell(row.auc, notes) }}
-{% for baseline in j.pooled.baselines %}
+{% for baseline in baselines %}
 {% if baseline in row.baselines %}{{ cell(row.baselines[baseline], notes) }}
 {{ cell(row.advantages[baseline], notes, signed=true) }}{% else %}<td>–</td><td>–</td>{% endif %}
 {% endfor %}
@@ -134,4 +137,4 @@ are no repetitions.</p>
 {% endif %}
 """
 
-RESULTS = OPERATING + BASELINES_AND_ROC + CALIBRATION + CURVES
+RESULTS = OPERATING + BASELINES_AND_ROC + CALIBRATION + SUBGROUPS + DETECTION + CURVES

@@ -59,6 +59,8 @@ def _line(
     line["ece_floor"] = getattr(row, "ece_floor", None)
     size = row.baselines.get("size") if isinstance(row, Scores) else None
     line |= _columns("size_auc", size or Estimate())
+    adapted = row.baselines.get("adapted") if isinstance(row, Scores) else None
+    line |= _columns("adapted_auc", adapted or Estimate())
     line["constant_accuracy"] = row.constant.accuracy if isinstance(row, Scores) else None
     reasons = {metric: getattr(row, metric).reason for metric in METRICS}
     line["notes"] = "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items() if reason)

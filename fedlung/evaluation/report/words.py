@@ -5,6 +5,7 @@ from __future__ import annotations
 from fedlung.evaluation.estimates import Estimate
 from fedlung.evaluation.judgement import Judgement
 from fedlung.evaluation.measured import METRICS
+from fedlung.evaluation.subgroups import SUBGROUPS
 
 UNDEFINED = "undefined"
 
@@ -37,6 +38,31 @@ REASONS = {  # fields of a ledger's row
     "remarks": "Cases used, with a remark",
 }
 
+SUBGROUP_TITLES = {
+    "size": "Volume-equivalent diameter",
+    "texture": "Texture, mean rating of the readers",
+    "thickness": "Slice thickness",
+    "kernel": "Reconstruction kernel",
+    "split": "A held-out site's own test patients, to be compared with models that trained on its others",
+}
+LEVELS = {
+    ("size", "<6mm"): "below 6 mm",
+    ("size", "6-8mm"): "6 to 8 mm",
+    ("size", "8-15mm"): "8 to 15 mm",
+    ("size", ">15mm"): "above 15 mm",
+    ("texture", "ground-glass"): "ground glass (at most 2)",
+    ("texture", "part-solid"): "part-solid",
+    ("texture", "solid"): "solid (at least 4)",
+    ("thickness", "thin"): "at most 1.25 mm",
+    ("thickness", "medium"): "1.25 to 2.5 mm",
+    ("thickness", "thick"): "above 2.5 mm",
+    ("kernel", "smooth"): "smooth",
+    ("kernel", "sharp"): "sharp",
+    ("kernel", "unknown"): "unknown",
+    ("split", "own-test"): "own test patients",
+}
+assert set(LEVELS) == {(key.variable, key.level) for key in SUBGROUPS}
+
 
 def number(value: float | None, *, signed: bool = False) -> str:
     """Three decimals; "undefined" for null."""
@@ -55,6 +81,12 @@ def interval(found: Estimate, *, signed: bool = False) -> str:
 def with_interval(found: Estimate, *, signed: bool = False) -> str:
     """``0.873 [0.812, 0.931]``."""
     return f"{number(found.value, signed=signed)} {interval(found, signed=signed)}".rstrip()
+
+
+def adapted_label(judgement: Judgement) -> str:
+    """What an adapted model's scores are called wherever they are shown."""
+    num_patients = judgement.provenance.config.get("evaluate.adapt-patients", 0)
+    return f"adapted (test-time adaptation on {num_patients} unlabelled patients)"
 
 
 def synthetic_sites(judgement: Judgement) -> str:

@@ -200,12 +200,19 @@ def test_what_was_read_before_the_damage_is_still_known() -> None:
 # --- hostile files --------------------------------------------------------------------------------
 
 
-def test_fifty_thousand_nested_sequences_are_no_recursion() -> None:
-    depth = 50_000
-    nest = long(0x0009_1010, b"SQ", b"", UNDEFINED) + OPEN_ITEM
-    whole = nest * depth + (ITEM_END + SEQUENCE_END) * depth
-    assert values(read(file_of(whole + HEAD + PIXELS))) == VALUES
-    assert "ends within a sequence" in read(file_of(nest * depth)).damage
+def test_sequences_are_walked_to_a_depth_and_given_up_beyond_it() -> None:
+    def nested(depth: int) -> bytes:
+        return (long(0x0009_1010, b"SQ", b"", UNDEFINED) + OPEN_ITEM) * depth + (ITEM_END + SEQUENCE_END) * depth
+
+    assert values(read(file_of(nested(elements.MAX_DEPTH) + HEAD + PIXELS))) == VALUES
+    assert "deep within one another" in read(file_of(nested(elements.MAX_DEPTH + 1) + HEAD + PIXELS)).damage
+
+
+def test_what_comes_after_too_deep_a_sequence_is_not_walked() -> None:
+    source = Bytes(file_of((long(0x0009_1010, b"SQ", b"", UNDEFINED) + OPEN_ITEM) * 50_000))
+    found = read_elements(source, WANTED)
+    assert found is not None and "deep within one another" in found.damage
+    assert max(offset + num_bytes for offset, num_bytes in source.asked) <= 2 * elements.WINDOW_BYTES
 
 
 def test_a_header_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,11 @@ from fedlung.ct import LeftOut, Series, find, find_series, read_series
 from fedlung.errors import DataError
 
 Write = Callable[..., Path]
+
+
+def written_long_ago(folder: Path) -> None:
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
 
 
 def codes(left_out: list) -> dict[str, int]:
@@ -100,6 +106,44 @@ def test_a_circle_of_links_is_walked_once(ct: Write) -> None:
     (series,), left_out = find_series(folder)
     assert series.num_files == 7
     assert codes(left_out) == {"NOT_A_FILE": 1}
+
+
+@pytest.mark.parametrize("target", ["/", "..", "../elsewhere"])
+def test_a_link_to_a_folder_outside_is_a_row_and_never_walked(ct: Write, target: str) -> None:
+    folder = ct("scan")
+    ct("elsewhere", series="2")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "away").symlink_to(Path("..", target) if target != "/" else target, target_is_directory=True)
+    (series,), (row,) = find_series(folder)
+    assert (series.num_files, series.warnings) == (7, ())
+    assert (row.code, row.num_files, row.is_series) == ("LINK_OUTSIDE", 1, False)
+    assert row.sentence.startswith("away: a link to a folder outside")
+
+
+def test_a_link_to_a_folder_inside_is_no_row_for_that_folder_is_met_by_itself(ct: Write, tmp_path: Path) -> None:
+    (tmp_path / "0-first").symlink_to("scan", target_is_directory=True)
+    folder = ct("scan")
+    (series,), left_out = find_series(tmp_path)
+    assert (series.num_files, left_out) == (7, [])
+    assert {path.parent for path in series.files} == {folder}
+
+
+def test_the_folder_itself_may_be_a_link_and_so_may_its_files(ct: Write, tmp_path: Path) -> None:
+    objects = ct("objects")
+    (tmp_path / "scan").mkdir()
+    for path in objects.iterdir():
+        (tmp_path / "scan" / path.name).symlink_to(path)
+    (tmp_path / "mounted").symlink_to("scan", target_is_directory=True)
+    (series,), left_out = find_series(tmp_path / "mounted")
+    assert (series.num_files, left_out) == (7, [])
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".gitkeep", "Thumbs.db", "desktop.ini"])
+def test_an_empty_file_of_the_system_is_a_row_and_no_slice_that_was_lost(ct: Write, name: str) -> None:
+    folder = ct()
+    (folder / name).touch()
+    (series,), (row,) = find_series(folder)
+    assert (row.code, series.warnings) == ("EMPTY_FILE", ())
 
 
 def test_names_that_are_not_utf8_are_read_and_printable(ct: Write) -> None:
@@ -204,6 +248,36 @@ def test_missing_slices_are_told_with_the_gap_and_what_was_expected(ct: Write) -
     assert row.sentence == "2 missing slices (a gap of 7.5 mm, expected 2.5 mm)."
     assert row.what.endswith("20.1")
     assert row.num_files == 18
+
+
+def test_headers_are_kept_of_files_that_were_not_written_just_now(ct: Write, monkeypatch) -> None:
+    folder = ct()
+    assert find_series(folder)[0][0].headers == ()
+    written_long_ago(folder)
+    (series,), _ = find_series(folder)
+    assert [header.path for header in series.headers] == list(series.files)
+    monkeypatch.setattr(find, "MAX_KEPT_HEADERS", 6)
+    assert find_series(folder)[0][0].headers == ()
+
+
+@pytest.mark.slow
+def test_a_tree_of_a_hundred_thousand_files_is_walked_in_bounded_memory(ct: Write, tmp_path: Path) -> None:
+    """500 folders of notes and of headers that are no CT, and one series in the first."""
+    (mr,) = ct("mr", num_slices=1, edit=lambda dataset, number: setattr(dataset, "Modality", "MR")).iterdir()
+    header = mr.read_bytes()
+    for number in range(500):
+        folder = tmp_path / "tree" / f"{number:04}"
+        folder.mkdir(parents=True)
+        for i in range(200):
+            (folder / f"{i}").write_bytes(header if i % 4 == 0 else b"no DICOM")
+    ct("tree/0000")
+    tracemalloc.start()
+    (series,), rows = find_series(tmp_path / "tree")
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (series.num_files, codes(rows)) == (7, {"NOT_CT": 25_000, "NOT_DICOM": 75_000})
+    assert len(rows) == 1000
+    assert peak_bytes < 128 << 20
 
 
 def test_progress_counts_every_file(ct: Write) -> None:

@@ -17,7 +17,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from fedlung.ct import Volume, find_series, read_series
+from fedlung.ct import Series, Volume, find_series, read_series
+from fedlung.ct import read as read_module
 from fedlung.errors import SeriesError
 
 Write = Callable[..., Path]
@@ -175,6 +176,32 @@ def test_a_file_that_changed_since_it_was_found_is_judged_again(ct: Write) -> No
     (folder / "1-002").write_bytes((folder / "1-003").read_bytes())
     with pytest.raises(SeriesError, match="DUPLICATE_POSITION"):
         read_series(series)
+
+
+def test_headers_that_were_kept_are_not_parsed_again_and_give_the_same_volume(ct: Write, monkeypatch) -> None:
+    folder = ct()
+    expected = read(folder)
+    series = found_long_after_writing(folder)
+    monkeypatch.setattr(read_module, "read_headers", None)
+    volume = read_series(series)
+    np.testing.assert_array_equal(volume.voxels_DHW, expected.voxels_DHW)
+    assert (volume.geometry, volume.warnings) == (expected.geometry, expected.warnings)
+
+
+def test_a_file_that_changed_is_parsed_again_though_its_header_was_kept(ct: Write) -> None:
+    folder = ct()
+    series = found_long_after_writing(folder)
+    (folder / "1-002").write_bytes((folder / "1-003").read_bytes())
+    with pytest.raises(SeriesError, match="DUPLICATE_POSITION"):
+        read_series(series)
+
+
+def found_long_after_writing(folder: Path) -> Series:
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    (series,), _ = find_series(folder)
+    assert len(series.headers) == 7
+    return series
 
 
 def test_a_compressed_slice_that_is_cut_off_is_refused(ct: Write) -> None:

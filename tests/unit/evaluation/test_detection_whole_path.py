@@ -24,6 +24,7 @@ from fedlung.evaluation.detection import (
     froc_points,
     match_candidates,
 )
+from fedlung.evaluation.detection.bright import Bright
 from fedlung.preprocess.case import Case
 
 CPU = torch.device("cpu")
@@ -113,6 +114,32 @@ def test_lone_balls_are_found_before_any_vessel_and_where_they_are() -> None:
     frozen = edge_for_rate(other, 0.25)  # no false positive at all in its two scans
     assert froc_estimate("sensitivity", one, frozen, confidence=0.95).value == 1.0
     assert froc_estimate("false_positives_per_scan", one, frozen, confidence=0.95).value == 0.0
+
+
+def test_windows_at_bright_spots_alone_find_the_same_balls_with_a_hundredth_of_the_windows() -> None:
+    cases, told = [virtual_lung(0, (6.0, 8.0, 10.0)), virtual_lung(1, (12.0, 7.0))], []
+    bright = Search(SIZE, stride=9, max_candidates=30, bright=Bright(reach_mm=5.0, least_hu=-800.0))
+    for case in cases:
+        found = find_candidates(
+            LoneBall(),
+            case,
+            bright,
+            prepare=PREPARE,
+            batch_size=256,
+            device=CPU,
+            precision="float32",
+            progress=lambda done, all_of_them: told.append(all_of_them),
+        )
+        hits = match_candidates(found, case.nodules, readers=READERS)
+        assert hits.nodule_logits_M.min() > hits.logits_N[hits.false_positives_N].max(initial=-np.inf)
+    assert max(told) < 0.01 * cases[0].lung_DHW.sum()
+
+
+def test_a_nodule_outside_of_the_volume_is_missed() -> None:
+    case = virtual_lung(1, (12.0, 7.0))
+    away = Nodule((900.0, 0.0, 0.0), 8.0, readers=4)
+    hits = match_candidates(search(case), (*case.nodules, away), readers=READERS)
+    assert statistics_of([hits]).num_missed == 1
 
 
 def test_balls_that_too_few_readers_marked_are_neither_found_nor_false() -> None:

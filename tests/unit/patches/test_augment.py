@@ -48,12 +48,17 @@ def test_a_sample_does_not_depend_on_its_neighbours(x_BCDHW: torch.Tensor) -> No
         torch.testing.assert_close(alone[0], whole[index], rtol=0, atol=1e-6)
 
 
-def test_a_batch_is_resampled_once(x_BCDHW: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+def test_each_sample_is_resampled_once(x_BCDHW: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    resampled = []
     sample = F.grid_sample
-    monkeypatch.setattr(F, "grid_sample", lambda *args, **kwargs: calls.append(1) or sample(*args, **kwargs))
+
+    def counted(x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        resampled.extend(x)
+        return sample(x, *args, **kwargs)
+
+    monkeypatch.setattr(F, "grid_sample", counted)
     apply(x_BCDHW, drawn(6, **ALWAYS))
-    assert len(calls) == 1
+    assert torch.equal(torch.stack(resampled), x_BCDHW)
 
 
 @pytest.mark.parametrize(

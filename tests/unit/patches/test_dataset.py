@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,8 +70,15 @@ def test_examples_know_their_patients_and_diameters(make_case: MakeCase, nodule_
     ]
     examples = patch_set(cases, TaskConfig(), PatchConfig(), PREPARE, np.random.default_rng(0), training=True)
     assert len(examples) == 14 and examples.labels_N.sum() == 2
-    assert examples.patients_N.tolist() == [0] * 5 + [1] * 4 + [0] * 5
+    assert examples.patients_N.tolist() == ["p"] * 5 + ["q"] * 4 + ["p"] * 5
     assert examples.diameter_mm_N[examples.labels_N == 1].tolist() == [7.0, 9.0]
+
+
+def test_examples_know_texture_thickness_and_kernel(make_case: MakeCase, nodule_at: NoduleAt) -> None:
+    case = replace(make_case(nodule_at((20, 20, 20), texture=1.5)), kernel="B31f", slice_thickness_mm=2.0)
+    examples = patch_set([case], TaskConfig(), PatchConfig(), PREPARE, np.random.default_rng(0), training=False)
+    np.testing.assert_array_equal(examples.texture_N, [1.5] + [np.nan] * (len(examples) - 1))
+    assert set(examples.thickness_mm_N) == {2.0} and set(examples.kernel_N) == {"smooth"}
 
 
 def test_no_case_is_an_empty_set() -> None:

@@ -54,6 +54,16 @@ def test_what_is_judged_does_not_depend_on_the_order_of_the_cases(cases: list[Ca
     assert torch.equal(forward.fixed("test").load([0, 1, 2]), backward.fixed("test").load([0, 1, 2]))
 
 
+def test_a_held_out_sites_own_test_patients_and_their_patches_are_those_of_the_source(cases: list[Case]) -> None:
+    """So a model that never saw the site is compared, patch by patch, with one that trained on its other patients."""
+    source, apart = (site_examples(cases, RunConfig(), site="GE", held_out=held_out) for held_out in (False, True))
+    assert source.own_test == apart.own_test == set(source.fixed("test").patients_N)
+    own_N = np.flatnonzero(np.isin(apart.fixed("test").patients_N, sorted(apart.own_test)))
+    assert 0 < len(own_N) < len(apart.fixed("test"))
+    everything_N = np.arange(len(source.fixed("test")))
+    assert torch.equal(apart.fixed("test").load(own_N), source.fixed("test").load(everything_N))
+
+
 def test_nodules_that_the_task_cannot_use_are_counted(make_case: MakeCase, nodule_at: NoduleAt) -> None:
     case = make_case(
         nodule_at((9, 9, 9), readers=1),

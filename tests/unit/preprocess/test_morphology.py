@@ -44,6 +44,15 @@ def test_the_ball_is_the_sum_of_its_four_parts() -> None:
     np.testing.assert_array_equal(ball_dilated(mask), wanted)
 
 
+def test_what_touches_the_end_of_a_row_or_a_plane_does_not_reach_the_next_one() -> None:
+    corner = np.zeros((9, 8, 7), dtype=np.uint8)
+    corner[4, 7, 6] = 90
+    reached = np.argwhere(ball_dilated(corner))
+    assert reached.min(axis=0).tolist() == [0, 3, 2]
+    assert reached.max(axis=0).tolist() == [8, 7, 6]
+    assert np.argwhere(cube_dilated(corner)).min(axis=0).tolist() == [3, 6, 5]
+
+
 def test_the_cube_and_the_opening_are_scipys() -> None:
     cross = ndimage.generate_binary_structure(3, 1)
     for seed in range(4):

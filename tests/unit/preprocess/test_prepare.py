@@ -200,7 +200,7 @@ def test_the_fingerprint_ignores_what_changes_no_pixel(base, change) -> None:
 
 def test_place_nodules_of_nothing_is_nothing(chest) -> None:
     phantom = chest()
-    assert place_nodules([], phantom.volume.geometry, phantom.lung_DHW) == ((), ())
+    assert place_nodules([], phantom.volume.geometry, phantom.lung_DHW) == ((), (), ())
 
 
 @pytest.mark.gpu

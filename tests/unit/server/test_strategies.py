@@ -25,6 +25,7 @@ from server.strategies.trimmed_mean import TrimmedMerging
 
 RATE = 0.1
 SGD = {"optimizer.name": "sgd", "optimizer.momentum": 0.0, "optimizer.learning-rate": RATE}
+BATCH_NORM = {"model.norm": "batch", "model.width": 4}
 
 
 def make(name: str, *sites: str, **knobs: object) -> FedAvg:
@@ -110,6 +111,29 @@ def test_server_optimizers_step_parameters_only() -> None:
     current = {**state(0), "running_mean": np.zeros(1, np.float32)}
     merged = a_round(strategy, current, {"A": (reply("A"), {**state(1), "running_mean": np.full(1, 7.0, np.float32)})})
     assert merged["running_mean"] == 7.0 and merged["w"] != 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        *((name, 0.25) for name in ("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fednova")),
+        *((name, 0.5) for name in ("uniform", "scaffold", "qffl")),
+    ],
+)
+def test_running_statistics_are_the_mean_by_count_in_every_round_and_are_never_stepped(name: str, share: float) -> None:
+    """8 examples against 24; an algorithm in which sites weigh alike weighs their statistics alike."""
+    strategy = make(name, "A", "B", **(SGD if name == "scaffold" else {}), **BATCH_NORM)
+    current = {n: t.numpy() for n, t in build_model(strategy.config.model, 0).state_dict().items()}
+    statistics = [n for n in current if n.endswith(("running_mean", "running_var"))]
+    for server_round in (1, 2):
+        sent = {s: {n: v + np.asarray(shift, v.dtype) for n, v in current.items()} for s, shift in (("A", 1), ("B", 5))}
+        replies = {s: reply(s, examples=n, **{START_LOSS: 0.5}) for s, n in (("A", 8), ("B", 24))}
+        merged = a_round(strategy, current, {s: (replies[s], sent[s]) for s in sent})
+        for key in statistics:
+            expected = share * sent["A"][key] + (1 - share) * sent["B"][key]
+            np.testing.assert_allclose(merged[key], expected, rtol=1e-6, err_msg=f"{key} in round {server_round}")
+        assert merged["stem.1.num_batches_tracked"] == sent["B"]["stem.1.num_batches_tracked"]
+        current = merged
 
 
 def test_scaffold_by_hand_over_two_rounds() -> None:
@@ -288,9 +312,6 @@ def test_a_spooled_state_comes_back_in_its_own_shapes_and_types() -> None:
     merged = merging.merged().state
     assert {name: (v.shape, v.dtype) for name, v in merged.items()} == {n: (v.shape, v.dtype) for n, v in sent.items()}
     assert all(np.array_equal(merged[name], sent[name]) for name in sent)
-
-
-BATCH_NORM = {"model.norm": "batch", "model.width": 4}
 
 
 def test_fedbn_gives_each_site_its_own_norms_and_a_new_site_the_mean() -> None:

@@ -85,6 +85,20 @@ def test_a_held_out_site_has_test_patients_only_and_refuses_to_train(site: Path)
         own.evaluate(EvaluateTask(1, "validation"), state_of(own))
 
 
+def test_an_adapted_model_is_judged_beside_the_model_at_a_held_out_sites_last_evaluation_only(site: Path) -> None:
+    knobs = {"model.norm": "batch", "federation.held-out": "GE"}
+    task, last = EvaluateTask(1, "test", 3), EvaluateTask(1, "test", 3, with_subgroups=True)
+    plain, adapting = (worker(site, **knobs, **{"evaluate.adapt-patients": k}) for k in (0, 2))
+    for own in (plain, adapting):
+        own.prepare(PrepareTask(held_out=True))
+    alone, both = (own.evaluate(last, state_of(own)).scores for own in (plain, adapting))
+    assert set(both) == {*alone, "adapted"}
+    np.testing.assert_array_equal(both["model"].histogram_CK, alone["model"].histogram_CK)
+    assert not np.array_equal(both["adapted"].histogram_CK, both["model"].histogram_CK)
+    assert (both["adapted"].num_patients, both["adapted"].num_positive) == (4, both["model"].num_positive)
+    assert set(adapting.evaluate(task, state_of(adapting)).scores) == set(alone)
+
+
 def test_a_split_of_fewer_patients_than_the_site_allows_is_not_evaluated(site: Path) -> None:
     shy = site.with_name("shy.toml")
     shy.write_text(site.read_text(encoding="utf-8") + "min-patients = 5\n", encoding="utf-8")

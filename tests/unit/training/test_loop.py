@@ -86,7 +86,7 @@ def test_it_learns_to_see_a_bright_ball() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(optimizer: str) -> None:
-    cfg = config(optimizer__name=optimizer, augment__enabled=True, model__dropout=0.2)
+    cfg = config(optimizer__name=optimizer, augment__enabled=True, model__dropout=0.2, model__mixstyle_probability=0.5)
     models = [build_model(cfg.model, cfg.seed) for _ in range(2)]
     outcomes = [train(model, Blobs(20), cfg) for model in models]
     assert distance(*models) == 0.0
@@ -102,8 +102,28 @@ def test_another_site_or_round_sees_the_examples_in_another_order(changed: dict[
     assert distance(*models) > 0.0
 
 
+def test_a_round_with_mixstyle_is_another_round() -> None:
+    models = []
+    for probability in (0.0, 0.5):
+        cfg = config(model__mixstyle_probability=probability)
+        models.append(build_model(cfg.model, cfg.seed))
+        train(models[-1], Blobs(20), cfg)
+    assert distance(*models) > 0.0
+
+
+def test_virtual_scanners_change_a_round_and_repeat_themselves() -> None:
+    examples, trained = Blobs(20), []
+    examples.voxel_mm = 1.25
+    for probability in (0.0, 0.5, 0.5):
+        cfg = config(scanner__probability=probability)
+        trained.append(build_model(cfg.model, cfg.seed))
+        train(trained[-1], examples, cfg)
+    assert distance(trained[0], trained[1]) > 0.0
+    assert distance(trained[1], trained[2]) == 0.0
+
+
 def test_training_moves_no_global_generator() -> None:
-    cfg = config(model__dropout=0.2)
+    cfg = config(model__dropout=0.2, model__mixstyle_probability=0.5)
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
     train(build_model(cfg.model, 0), Blobs(10), cfg)
     assert torch.equal(torch.get_rng_state(), torch_before)

@@ -75,6 +75,15 @@ def test_a_decoder_that_dies_costs_its_series_and_the_next_gets_another(
     assert pool.pids != [pid]
 
 
+def test_slices_are_written_to_the_rooms_that_are_given_in_any_number_of_decoders(
+    headers: list[Header], pool_of: PoolOf
+) -> None:
+    rooms_DHW = np.full((NUM_SLICES, 64, 64), 7777, np.uint16)
+    slices = list(decode_with(pool_of(size=2).decode, headers, list(rooms_DHW)))
+    np.testing.assert_array_equal(rooms_DHW, np.arange(NUM_SLICES)[:, None, None].repeat(64, 1).repeat(64, 2))
+    assert all(np.shares_memory(slice_HW, room_HW) for slice_HW, room_HW in zip(slices, rooms_DHW, strict=True))
+
+
 def test_a_decoder_that_hangs_is_killed_when_its_time_is_up(headers: list[Header], pool_of: PoolOf) -> None:
     pool = pool_of(slice_seconds=0.3)
     slices = decode_with(pool.decode, headers)
