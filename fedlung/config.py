@@ -206,7 +206,9 @@ class ModelConfig(Section):
     stem: Stem = Field("half", description="resolution after the stem")
     norm: Norm = "group"
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    mixstyle_probability: Probability = Field(0.0, description="of mixing a training batch's styles, 0.5 in the paper; 0: off")
+    mixstyle_probability: Probability = Field(
+        0.0, description="of mixing a training batch's styles, 0.5 in the paper; 0: off"
+    )
     mixstyle_alpha: Positive = Field(0.1, description="of Beta(alpha, alpha), which the share of a style is drawn from")
 
     @model_validator(mode="after")
@@ -314,6 +316,7 @@ class EvaluateConfig(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     threshold: Literal["youden", "f1"] = Field("youden", description="what the threshold maximises on validation")
     select: SelectionRule = Field("auc", description="of source validation, picks the round")
+    held_out_curve: bool = Field(True, description="score the held-out sites after every round, too; only ever shown")
     adapt_patients: int = Field(
         0, ge=0, description="unlabelled patients of a held-out site for BatchNorm's statistics, scored apart; 0: none"
     )

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 
 import fedlung
 from fedlung.evaluation.judgement import Absence, Judgement, Selection
-from fedlung.evaluation.kept import SiteTests, Tests, save_tests
+from fedlung.evaluation.kept import KeptTests, SiteTests, save_tests
 from fedlung.protocol import EvaluateReply, SiteLedger
 from server.evidence import Evidence, RoundReplies
 from server.generalization import judge
@@ -78,7 +78,7 @@ def conclude(
     judgement = judge(run.config, evidence, selection)
     frozen, _ = freeze(_selected(rounds, selection).validation, run.config.evaluate.threshold)
     kept = {site: SiteTests(reply.scores, reply.subgroups) for site, reply in sorted(tests.items())}
-    save_tests(run.folder, Tests(kept, frozen))
+    save_tests(run.folder, KeptTests(kept, frozen))
     run.append("judged", judgement=judgement.model_dump(mode="json"))
     return judgement
 

@@ -15,6 +15,8 @@ def plain_words(judgement: Judgement) -> tuple[str, ...]:
         _about_data(judgement),
         *(_about_held_out(row, judgement.confidence) for row in judgement.sites if row.role == "held-out"),
         _about_gap(judgement),
+        _about_sizes(judgement),
+        _about_detection(judgement),
         *(_about_calibration(row) for row in judgement.sites if row.role == "held-out"),
         *(_about_size(row) for row in judgement.sites),
         *(_about_adaptation(row, judgement) for row in judgement.sites),
@@ -75,6 +77,34 @@ def _about_gap(judgement: Judgement) -> str:
     )
 
 
+def _about_sizes(judgement: Judgement) -> str:
+    """The gap with one mix of sizes, beside the gap as it is."""
+    found, plain = judgement.size_standardised, judgement.gap.auc
+    if found is None or found.gap.value is None or plain.value is None:
+        return ""
+    return (
+        f"With one mix of nodule sizes at every site the gap in AUC would be {found.gap.value:+.3f}"
+        f"{_interval(found.gap)}, {plain.value:+.3f} as it is; the difference is what sizes account for"
+        + ("." if found.share > 0.9 else f", over strata that hold {found.share:.0%} of the sources' mix.")
+    )
+
+
+def _about_detection(judgement: Judgement) -> str:
+    """What whole scans showed at the held-out sites."""
+    rows = judgement.detection.rows if judgement.detection else ()
+    told = [
+        f"{row.site}: CPM {_says(row.cpm)}, {row.num_nodules} nodules in {row.num_scans} scans"
+        for row in rows
+        if row.site in judgement.held_out and row.cpm.value is not None
+    ]
+    if not told:
+        return ""
+    return (
+        f"Searching whole scans at what was held out ({'; '.join(told)}) is another question than telling nodules from "
+        "chosen background: the AUC above does not answer it."
+    )
+
+
 def _about_calibration(row: SiteRow) -> str:
     """Only where the slope's interval leaves 1 out; a slope that is not shown to be off is no news."""
     slope = row.calibration_slope
@@ -125,6 +155,10 @@ def _about_few_patients(judgement: Judgement) -> str:
     if not few:
         return ""
     return f"Fewer than {FEW_PATIENTS} test patients at {', '.join(few)}: bootstrap intervals of so few are too narrow."
+
+
+def _interval(found: Estimate) -> str:
+    return "" if found.low is None or found.high is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 def _says(found: Estimate) -> str:

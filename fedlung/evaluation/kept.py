@@ -38,7 +38,7 @@ class SiteTests:
 
 
 @dataclass(frozen=True)
-class Tests:
+class KeptTests:
     """A run's final evaluation by site."""
 
     sites: Mapping[str, SiteTests]
@@ -55,7 +55,7 @@ class Tests:
         return None if found is None or key not in found.subgroups else Measured(found.subgroups[key], self.frozen)
 
 
-def save_tests(folder: Path, tests: Tests) -> None:
+def save_tests(folder: Path, tests: KeptTests) -> None:
     """Write ``tests.npz`` into a run's folder, whole or not at all."""
     arrays: dict[str, npt.NDArray[Any]] = {
         FROZEN: np.frombuffer(json.dumps(dataclasses.asdict(tests.frozen)).encode(), dtype=np.uint8)
@@ -69,14 +69,14 @@ def save_tests(folder: Path, tests: Tests) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def load_tests(folder: Path) -> Tests:
+def load_tests(folder: Path) -> KeptTests:
     """The inverse of ``save_tests``. Raises RunError where the file is absent or damaged."""
     path = folder / TESTS_FILE
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         frozen = Frozen(**json.loads(arrays.pop(FROZEN).tobytes()))
-        return Tests(_sites(arrays), frozen)
+        return KeptTests(_sites(arrays), frozen)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, ProtocolError) as error:
         raise RunError(
             f"{path}: the statistics of the final evaluation cannot be read ({error}). A run of an older fedlung, or "

@@ -1,60 +1,127 @@
-"""The table of a leave-one-site-out run for the terminal."""
+"""The tables of a leave-one-site-out run for the terminal: short enough for one of 80 columns."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich import box
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
 from fedlung.evaluation.estimates import Estimate
-from fedlung.evaluation.report.words import UNDEFINED, number, with_interval
+from fedlung.evaluation.report.words import UNDEFINED
 from fedlung.loso.record import LosoResults, Row
 
+SHORT_NAMES = {
+    "uniform weights": "uniform",
+    "pooled training": "pooled",
+    "each site alone (mean of the models)": "alone, mean",
+    "ensemble of the models trained alone": "alone, ensemble",
+    "constant answer": "constant",
+    "nodule diameter alone": "diameter only",
+    "slice thickness alone": "thickness only",
+}
+NONE = "-"
+NBSP = "\N{NO-BREAK SPACE}"  # an interval is not broken into lines
 
-def console_table(results: LosoResults) -> Table:
-    """AUC at every unseen site, their mean, the mean at the sites that trained, and the gap."""
-    table = Table(box=box.SIMPLE, padding=0, title_justify="left", caption_justify="left")
-    seeds = f"{len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}"
-    title = f"{results.task}: AUC at each site, unseen, mean of {seeds} [{results.confidence:.0%} interval by patient]"
-    synthetic = "[bold yellow]SYNTHETIC DATA[/] " if results.synthetic else ""
-    table.title = f"{synthetic}{escape(title)}"
-    table.add_column("", overflow="fold")
+
+def console_table(results: LosoResults) -> Group:
+    """AUC at every unseen site; below it their mean and worst, the sites that trained, and the gap."""
+    return Group(_by_site(results), _over_sites(results))
+
+
+def _by_site(results: LosoResults) -> Table:
+    table = _table(_title(results), _missing(results))
     for site in results.sites:
-        table.add_column(escape(site), justify="right")
-    for name in ("mean", "seed sd", "worst", "sources", "gap"):
-        table.add_column(name, justify="right")
+        table.add_column(escape(site), justify="right", overflow="fold")
+    _add_rows(table, results, lambda row: [short(row.unseen[site].estimate) for site in results.sites])
+    table.add_section()
+    oracle = results.tables["auc"].oracle
+    table.add_row("oracle *", *(escape(short(oracle[site].estimate)) for site in results.sites))
+    return table
+
+
+def _over_sites(results: LosoResults) -> Table:
+    table = _table("Over the sites", _caption(results))
+    for name in ("unseen", "sd", "worst", "sources", "gap"):
+        table.add_column(name, justify="right", overflow="fold")
+    _add_rows(table, results, _summary)
+    return table
+
+
+def _table(title: str, caption: str) -> Table:
+    table = Table(box=box.SIMPLE, padding=0, title_justify="left", caption_justify="left")
+    table.title, table.caption = title, escape(caption)
+    table.add_column("", overflow="fold")
+    return table
+
+
+def _add_rows(table: Table, results: LosoResults, cells: Callable[[Row], list[str]]) -> None:
+    """A line for each row, and a rule between kinds of rows."""
     kind = ""
     for row in results.tables["auc"].rows:
         if kind and row.kind != kind:
             table.add_section()
         kind = row.kind
-        table.add_row(*_cells(row, results))
-    table.add_section()
-    oracle = results.tables["auc"].oracle
-    table.add_row("trained at all sites (no generalization)", *(_told(oracle[site].estimate) for site in results.sites))
-    table.caption = escape(_caption(results))
-    return table
+        table.add_row(escape(SHORT_NAMES.get(row.name, row.name)), *(escape(cell) for cell in cells(row)))
 
 
-def _cells(row: Row, results: LosoResults) -> list[str]:
-    spread = row.unseen_mean.seeds.sd
-    return [
-        escape(row.name),
-        *(_told(row.unseen[site].estimate) for site in results.sites),
-        _told(row.unseen_mean.estimate),
-        UNDEFINED if spread is None else number(spread),
-        escape(row.worst_site or UNDEFINED),
-        _told(row.source_mean.estimate),
-        _told(row.gap),
-    ]
+def _summary(row: Row) -> list[str]:
+    """The mean with its interval, the seeds' sd, the worst site, the sources' mean, and the gap with its interval."""
+    mean, sd = short(row.unseen_mean.estimate), row.unseen_mean.seeds.sd
+    if row.kind == "without pixels":
+        return [mean, NONE, NONE, NONE, NONE]
+    worst = UNDEFINED if row.worst_site is None else f"{row.worst_site} {bare(row.worst.value)}"
+    return [mean, NONE if sd is None else bare(sd), worst, bare(row.source_mean.estimate.value), short(row.gap, sign="+")]
 
 
-def _told(found: Estimate) -> str:
-    return escape(with_interval(found))
+def bare(value: float | None, *, digits: int = 3, sign: str = "") -> str:
+    """``.925``, and ``1.00`` as wide as the others; no zero before the point."""
+    if value is None:
+        return UNDEFINED
+    text = f"{value:{sign}.{digits}f}"
+    return text.replace("0.", ".", 1) if abs(float(text)) < 1.0 else f"{value:{sign}.{digits - 1}f}"
+
+
+def short(found: Estimate, *, sign: str = "") -> str:
+    """``.925 [.89-.96]``, or ``+.021 [-.03 +.07]`` with a sign; the value alone where there is no interval."""
+    if found.low is None or found.high is None:
+        return bare(found.value, sign=sign)
+    ends = (bare(end, digits=2, sign=sign) for end in (found.low, found.high))
+    return f"{bare(found.value, sign=sign)} [{(NBSP if sign else '-').join(ends)}]"
+
+
+def _title(results: LosoResults) -> str:
+    seeds = f"{len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}"
+    synthetic = "[bold yellow]SYNTHETIC DATA[/] " if results.synthetic else ""
+    title = f"{results.task}: AUC at each site, unseen; mean of {seeds} [{results.confidence:.0%} interval by patient]"
+    return f"{synthetic}{escape(title)}"
+
+
+def _missing(results: LosoResults) -> str:
+    """What the oracle is, and why a number is undefined or doubtful: each reason once, with its sites."""
+    sites: dict[str, list[str]] = {}
+    for row in results.tables["auc"].rows:
+        for site, cell in row.unseen.items():
+            what = f"{SHORT_NAMES.get(row.name, row.name)}: {cell.estimate.reason}" if _is_odd(cell.estimate) else ""
+            what = what or str(cell.estimate.reason or "")
+            if what and site not in sites.setdefault(what, []):
+                sites[what].append(site)
+    lines = [f"{', '.join(names)}: {reason}." for reason, names in sites.items()]
+    return "\n".join(["* trained at all sites, on their own test patients: no generalization.", *lines])
+
+
+def _is_odd(found: Estimate) -> bool:
+    """Whether the reason is the row's own: that of a doubtful interval is the site's, and all rows share it."""
+    return found.value is None
 
 
 def _caption(results: LosoResults) -> str:
     absent = [fold for fold in results.folds if fold.state != "finished"]
-    lines = [f"{len(results.folds) - len(absent)} of {len(results.folds)} folds."]
-    lines += [f"{fold.name}: {fold.reason}." for fold in absent]
-    return "\n".join(lines)
+    lines = [
+        "sd: over seeds, of the mean; no interval. sources: the same models on test patients of",
+        "the sites that trained. gap: sources minus unseen.",
+        f"{len(results.folds) - len(absent)} of {len(results.folds)} folds.",
+    ]
+    return "\n".join([*lines, *(f"{fold.name}: {fold.reason}." for fold in absent)])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedlung.config import RunConfig
 from fedlung.evaluation.judgement import Judgement
-from fedlung.evaluation.kept import Tests, load_tests
+from fedlung.evaluation.kept import KeptTests, load_tests
 from fedlung.evaluation.runrecord import CONFIG_FILE, EVENTS_FILE, RunRecord, load_run
 from fedlung.loso.folder import folds_folder
 from fedlung.loso.plan import Fold, plan
@@ -28,7 +28,7 @@ class FinishedFold:
         return self.record.judgement
 
     @cached_property
-    def tests(self) -> Tests:
+    def tests(self) -> KeptTests:
         return load_tests(self.record.folder)
 
 

@@ -46,7 +46,7 @@ class Fold:
         return f"{what}.seed-{self.seed}{who}"
 
     def config(self, base: RunConfig) -> RunConfig:
-        """The configuration of this run, as if it had been run alone."""
+        """The configuration of this run, as if it had been run alone; without the unseen sites' learning curves."""
         names = base.federation.site_names
         held_out = [name for name in names if name != self.site] if self.site else [self.unseen] if self.unseen else []
         changed = {
@@ -58,6 +58,7 @@ class Fold:
             "seed": self.seed,
             "federation.strategy": self.method.strategy,
             "federation.held-out": ",".join(held_out),
+            "evaluate.held-out-curve": False,
             **dict(self.method.overrides),
         }
         if self.kind == "pooled":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fedlung.evaluation.kept import SiteTests, Tests
+from fedlung.evaluation.kept import KeptTests, SiteTests
 from fedlung.evaluation.measured import Value
 from fedlung.evaluation.metrics import Floats
 from fedlung.evaluation.statistics import ScoreStatistics
@@ -22,7 +22,7 @@ def constant(num_replicates: int, num_patients: int) -> Measurement:
     return Measurement(Value(0.5, np.full(num_replicates, 0.5)), num_patients)
 
 
-def thickness_alone(tests: Tests, unseen: str, sources: Sequence[str]) -> Measurement:
+def thickness_alone(tests: KeptTests, unseen: str, sources: Sequence[str]) -> Measurement:
     """The AUC at the unseen site of the share of positives that each slice thickness has at the source sites.
 
     It ranks by the protocol alone. Far from one half, it says that the label can be read off the way of scanning.

@@ -132,7 +132,7 @@ class FedAvg(Strategy):
     ) -> list[Message]:
         """With ``FINAL``: "test" with replicates everywhere. Else "validation" at sources, and "test" at the held-out.
 
-        The latter draws the held-out site's learning curve. Nothing is chosen by it.
+        The latter draws the held-out site's learning curve, where it is wanted. Nothing is chosen by it.
         """
         if config.get("final"):
             with_detection = self.config.detection.enabled and self.config.task.name == "nodule"
@@ -146,7 +146,8 @@ class FedAvg(Strategy):
             tasks = dict.fromkeys(self.roster.present, test)
         else:
             tasks = dict.fromkeys(self.roster.sources, EvaluateTask(server_round, "validation"))
-            tasks |= dict.fromkeys(self.roster.held_out, EvaluateTask(server_round, "test"))
+            if self.config.evaluate.held_out_curve:
+                tasks |= dict.fromkeys(self.roster.held_out, EvaluateTask(server_round, "test"))
         self._tasks = {site: task for site, task in tasks.items() if self._has_examples(site, task.split)}
         self.evaluation = Evaluation(server_round)
         contents = {site: self.evaluate_content(site, task, arrays) for site, task in self._tasks.items()}

@@ -60,10 +60,11 @@ class PhantomConfig(Section):
     smallest_vessel_mm: float = Field(0.55, ge=0.3, le=3.0, description="radius at which the vessel trees end")
     acquisition: Literal["by-site", "same", "one-thick"] = Field(
         "by-site",
-        description="each site its own scanner; all the reference scanner; or all that one and odd-site 5 mm slices",
+        description="each site its own scanner; all the reference scanner; or odd-site slices of 5 mm, the others that",
     )
     prevalence: Literal["same", "by-site"] = Field(
-        "same", description="shares of nodule-free patients and numbers of nodules: as above, or each site its own"
+        "same",
+        description="by-site: each its own share of nodule-free patients and most nodules, in place of those above",
     )
     size: Literal["same", "by-site", "one-small", "all-small"] = Field(
         "same", description="of the nodules: the donors' own, each site its own range, or 3 to 6 mm at odd-site or all"

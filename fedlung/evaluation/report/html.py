@@ -6,12 +6,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fedlung.evaluation.judgement import Judgement
+from fedlung.evaluation.judgement import Judgement, SubgroupRow
 from fedlung.evaluation.measured import METRICS
 from fedlung.evaluation.report.page import DEFINITIONS, PAGE
 from fedlung.evaluation.report.pictures import pictures
 from fedlung.evaluation.report.style import STYLE
-from fedlung.evaluation.report.words import REASONS, TITLES, adapted_label, interval, number, synthetic_sites
+from fedlung.evaluation.report.words import (
+    LEVELS,
+    REASONS,
+    SUBGROUP_TITLES,
+    TITLES,
+    adapted_label,
+    interval,
+    number,
+    synthetic_sites,
+)
 from fedlung.evaluation.scores import ADAPTED
 from fedlung.webpage import content_policy, template_environment
 
@@ -69,7 +78,7 @@ def _derived(judgement: Judgement) -> dict[str, Any]:
         "trained": sorted({part.site for part in judgement.participation}),
         "parts": {(part.server_round, part.site): part for part in judgement.participation},
         "subgroups": _subgroups(judgement),
-        "levels": LEVELS,
+        "level_words": LEVELS,
         "seconds": {(timing.server_round, site): s for timing in rounds for site, s in timing.train_s.items()},
     }
 
@@ -77,19 +86,14 @@ def _derived(judgement: Judgement) -> dict[str, Any]:
 def _subgroups(judgement: Judgement) -> list[tuple[str, list[tuple[str, list[SubgroupRow | None]]]]]:
     """By variable and level: a cell for each site and one for those together; None where nobody was asked."""
     found = {(row.variable, row.level, row.site): row for row in judgement.subgroups}
+    there = {(variable, level) for variable, level, _ in found}
     columns = [*(row.name for row in judgement.sites), None]
-    return [
-        (
-            title,
-            [
-                (words, [found.get((variable, level, column)) for column in columns])
-                for (of, level), words in LEVELS.items()
-                if of == variable and any(row.variable == variable and row.level == level for row in judgement.subgroups)
-            ],
-        )
-        for variable, title in SUBGROUP_TITLES.items()
-        if any(row.variable == variable for row in judgement.subgroups)
-    ]
+    titled: dict[str, list[tuple[str, list[SubgroupRow | None]]]] = {}
+    for (variable, level), words in LEVELS.items():
+        if (variable, level) in there:
+            cells = [found.get((variable, level, column)) for column in columns]
+            titled.setdefault(SUBGROUP_TITLES[variable], []).append((words, cells))
+    return list(titled.items())
 
 
 def _reasons(judgement: Judgement, kind: str) -> list[tuple[str, list[int]]]:

@@ -47,8 +47,9 @@ MACROS = """
 <th scope="colgroup" colspan="2" class="over">Frozen for {{ rate }} .90<small>{{ threshold(found) }}</small></th>
 {% endmacro %}
 {% macro part_cell(row, notes) %}
-<td>{% if row is none %}–{% elif row.auc.value is none and not row.num_patients %}<span class="undefined">none</span><sup>
-{{- notes.mark(row.auc.reason) }}</sup>{% else %}{{ row.auc.value | number }}
+<td>{% if row is none %}–{% elif not row.num_patients %}<span class="undefined">none</span><sup>
+{{- notes.mark(row.auc.reason) }}</sup>{% else %}{% if row.auc.value is none %}<span class="undefined">undefined</span>
+{%- else %}{{ row.auc.value | number }}{% endif %}
 {%- if row.auc.reason %}<sup>{{ notes.mark(row.auc.reason) }}</sup>{% endif %}
 <small>{{ row.auc | interval }}</small><small>{{ row.num_patients }}: {{ row.num_positive }} / {{ row.num_negative }}
 </small>{% if row.sensitivity.value is not none %}<small>sens. {{ row.sensitivity.value | number }}</small>{% endif %}

@@ -22,6 +22,16 @@ DEFINITIONS = (
         "Carried over",
         "precision π·sens / (π·sens + (1 − π)·(1 − spec)) at the reference prevalence π; AUPRC with that precision",
     ),
+    (
+        "Subgroups",
+        "parts of the same test examples; a patient weighs in a part as in the whole. Background has no size and no "
+        "texture, and stands beside the nodules of each of their levels. A site with a floor on patients keeps smaller "
+        "parts to itself, and a larger one where the rest would give the small one away",
+    ),
+    (
+        "CPM",
+        "mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives a scan, linear between thresholds (LUNA16)",
+    ),
     ("Brier", "mean squared difference between probability and label; lower is better"),
     (
         "ECE",

@@ -36,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """``roc``, ``reliability`` and ``froc`` are by site (None: pooled); ``curves`` by what they show, without what no round has."""
+    """``roc``, ``reliability`` and ``froc`` are by site (None: pooled); ``curves`` by what some round has."""
 
     forest: Picture
     roc: dict[str, Picture]
@@ -110,7 +110,9 @@ def _say_froc(row: DetectionRow) -> str:
     if not row.froc:
         return f"Free-response ROC of {name}: undefined, {row.cpm.reason}."
     points = ", ".join(f"{number(found.value)} at {rate}" for rate, found in row.sensitivities.items())
-    return f"Free-response ROC of {name}, CPM {with_interval(row.cpm)}; sensitivity by false positives a scan: {points}."
+    return (
+        f"Free-response ROC of {name}, CPM {with_interval(row.cpm)}; sensitivity by false positives a scan: {points}."
+    )
 
 
 def _say_curves(judgement: Judgement, what: Measured) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fedlung.config import RunConfig
+from fedlung.evaluation.detection import DetectionStatistics, ScanHits, detection_statistics
 from fedlung.evaluation.judgement import Absence, Judgement
+from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import ScoreStatistics, score_statistics, size_logits
-from fedlung.protocol import EvaluateReply, SiteCard, SiteLedger, SplitCounts, TrainReply
+from fedlung.protocol import DETECTION, EvaluateReply, SiteCard, SiteLedger, SplitCounts, TrainReply
 from server.evidence import Evidence, RoundReplies
 from server.generalization import judge
 from server.rundir import RunDir
@@ -44,6 +47,33 @@ def reply(site: str, server_round: int, split: str, *, shift: float, replicates:
     )
 
 
+def final_reply(site: str, *, replicates: int) -> EvaluateReply:
+    """The final answer: with parts by size and slice thickness, of which Philips keeps one, and with detections."""
+    whole = reply(site, 5, "test", shift=1.9, replicates=replicates)
+    small, large = (
+        scores(site, PATIENTS.get(site, 20) // 2, shift, replicates=replicates)["model"] for shift in (1.2, 2.6)
+    )
+    kept = {SubgroupKey("thickness", "thin"): small} if site != "Philips" else {}
+    return replace(
+        whole,
+        subgroups={SubgroupKey("size", "<6mm"): small, SubgroupKey("size", "8-15mm"): large, **kept},
+        withheld={} if kept else {SubgroupKey("thickness", "thin"): "few-patients"},
+        detection={} if site == "Philips" else {DETECTION: detections(site, replicates=replicates)},
+        undetected="few-patients" if site == "Philips" else "",
+    )
+
+
+def detections(site: str, *, replicates: int) -> DetectionStatistics:
+    """A scan of each patient, with a nodule that is found in two of three and some false positives."""
+    rng, num = np.random.default_rng(sum(site.encode())), PATIENTS.get(site, 20)
+    scans = []
+    for number in range(num):
+        logits_N = rng.normal(-1.0, 1.5, 12)
+        best_M = np.array([rng.normal(1.5, 1.0) if number % 3 else -np.inf])
+        scans.append(ScanHits(best_M, np.ones(12, dtype=bool), np.zeros(12, dtype=bool), logits_N))
+    return detection_statistics(scans, range(num), num_replicates=replicates, rng=rng)
+
+
 def evidence(config: RunConfig, *, synthetic: bool = True) -> Evidence:
     held_out = config.federation.held_out_names
     sources = [site for site in config.federation.site_names if site not in held_out]
@@ -63,7 +93,7 @@ def evidence(config: RunConfig, *, synthetic: bool = True) -> Evidence:
         cards={site: SiteCard(site, synthetic, "dicom", "cpu", {"torch": "2.13.0"}) for site in names},
         ledgers={site: ledger(site, synthetic=synthetic) for site in names},
         rounds=rounds,
-        tests={site: reply(site, 5, "test", shift=1.9, replicates=config.evaluate.replicates) for site in names},
+        tests={site: final_reply(site, replicates=config.evaluate.replicates) for site in names},
         absences=(Absence(site="SIEMENS", stage="round 3", reason="no answer in time"),),
         run="nodule-20260102-030405",
         started="2026-01-02T03:04:05+00:00",

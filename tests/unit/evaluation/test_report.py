@@ -222,7 +222,7 @@ def test_tables_and_figures_have_captions_and_pictures_say_what_they_show(judgem
     found = read(text).tags
     tags = [tag for tag, _ in found]
     assert tags.count("table") == tags.count("caption")
-    assert tags.count("figure") == tags.count("figcaption") == tags.count("img") == 2 * len(judgement.sites) + 3
+    assert tags.count("figure") == tags.count("figcaption") == tags.count("img") == 3 * len(judgement.sites) + 4
     assert all(attributes["alt"] and attributes["width"] for tag, attributes in found if tag == "img")
 
 
@@ -231,6 +231,48 @@ def test_the_cards_say_of_how_many_patients_and_which_site_a_mean_is_without(jud
     toshiba = judgement.sites[3]
     assert f"18 patients, {toshiba.num_positive} pos. / {toshiba.num_negative} neg." in cards
     assert "sites: 2, patients: 85; mean without Philips (no negative examples)" in cards
+
+
+def test_subgroups_stand_by_level_and_site_with_what_is_kept_and_why(judgement: Judgement, text: str) -> None:
+    part = text[text.index('<section aria-labelledby="subgroups"') :].partition("</section>")[0]
+    rows = re.findall(r'<tr><th scope="row" class="reason">(.*?)</th>(.*?)</tr>', part, re.S)
+    assert [level for level, _ in rows] == ["below 6 mm", "8 to 15 mm", "at most 1.25 mm"]
+    assert {cells.count("<td>") for _, cells in rows} == {len(judgement.sites) + 1}
+    assert "kept by the site: fewer patients than it tells of" in part
+    pooled = next(row for row in judgement.subgroups if (row.level, row.site) == ("thin", None))
+    assert pooled.sites == ("GE", "SIEMENS", "TOSHIBA")
+    assert f"{pooled.auc.value:.3f}" in rows[2][1]
+
+
+def test_sizes_are_standardised_beside_the_plain_auc_and_the_claims_say_what_they_account_for(
+    judgement: Judgement,
+) -> None:
+    found = judgement.size_standardised
+    assert found is not None and found.weights == {}  # Philips has positives only, so no stratum is every site's
+    assert found.gap.value is None and "no stratum has both classes" in (found.gap.reason or "")
+    assert "one mix of nodule sizes" not in " ".join(judgement.claims)
+
+
+def test_the_froc_has_a_row_and_a_curve_for_each_site_and_one_pooled(judgement: Judgement, text: str) -> None:
+    part = text[text.index('<section aria-labelledby="detection"') :].partition("</section>")[0]
+    assert re.findall(r'<th scope="row">(.*?)<', part.replace("\n", "")) == [
+        *(row.name for row in judgement.sites),
+        "All pooled",
+    ]
+    assert part.count("<img") == len(judgement.sites) + 1
+    assert "Philips: undefined, kept by the site" in part
+    detection = judgement.detection
+    assert detection is not None
+    pooled = detection.rows[-1]
+    assert pooled.num_scans == sum(row.num_scans for row in detection.rows[:-1])
+    assert f"CPM {pooled.cpm.value:.3f} [{pooled.cpm.low:.3f}, {pooled.cpm.high:.3f}]" in part
+    assert any(said.startswith("Searching whole scans") and "TOSHIBA: CPM" in said for said in judgement.claims)
+
+
+def test_without_subgroups_and_detections_the_page_has_no_section_of_them(judgement: Judgement) -> None:
+    plain = page(judgement.model_copy(update={"subgroups": (), "size_standardised": None, "detection": None}))
+    assert 'id="subgroups"' not in plain and 'id="detection"' not in plain
+    read(plain)
 
 
 def test_headings_go_down_one_step_at_a_time(text: str) -> None:

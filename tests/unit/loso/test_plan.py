@@ -48,6 +48,7 @@ def test_a_fold_is_configured_as_if_it_were_run_alone() -> None:
             "federation.held-out": "B",
             "federation.strategy": "fedprox",
             "federation.rounds": 7,
+            "evaluate.held-out-curve": False,
             "seed": 2,
         }
     )
