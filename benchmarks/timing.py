@@ -20,7 +20,19 @@ from pathlib import Path
 
 import torch
 
-PEERS = ("SimpleITK", "monai", "torchio", "itk", "batchgeneratorsv2", "pydicom", "scipy", "numpy", "torch")
+PEERS = (
+    "SimpleITK",
+    "monai",
+    "torchio",
+    "itk",
+    "batchgeneratorsv2",
+    "flwr",
+    "nvflare",
+    "pydicom",
+    "scipy",
+    "numpy",
+    "torch",
+)
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,10 @@ class PatchConfig(Section):
     min_background: int = Field(4, ge=1, description="background patches from a case however few its nodules")
     hard_fraction: Probability = Field(0.5, description="share of background at bright, vessel-like places")
     exclusion_mm: float = Field(6.0, ge=0.0, description="no background centre this near to any nodule's surface")
+    mine_every: int = Field(
+        0, ge=0, description="rounds; in each of them hard background is where the model sees nodules; 0: never"
+    )
+    mined: int = Field(40, ge=1, le=1000, description="such places of one case, those with the highest scores")
 
 
 class SplitConfig(Section):
@@ -333,7 +337,7 @@ class LosoConfig(Section):
     seeds: int = Field(3, ge=1, le=100, description="of the run's own seed and the following ones")
     baselines: bool = Field(True, description="uniform weights, each site alone, their ensemble, and all sites trained")
     pooled: bool = Field(False, description="pooled training as well, where one machine has all sites' data")
-    sgd_learning_rate: Positive = Field(0.05, description="of a method that is for plain SGD (scaffold)")
+    sgd_learning_rate: Positive = Field(0.2, description="of a method that is for plain SGD (scaffold)")
     fold: str = Field("", description="run this one fold of the plan only; empty: all that are not there yet")
 
     @property

@@ -268,14 +268,20 @@ def encode_state(state: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
     return ArrayRecord({name: Array(np.asarray(state[name], order="C")) for name in sorted(state)})
 
 
-def decode_state(record: ArrayRecord) -> State:
-    """The inverse of ``encode_state``. Raises ProtocolError."""
-    return {name: _array(name, record[name]) for name in sorted(record)}
+def decode_state(record: ArrayRecord, *, copy: bool = True) -> State:
+    """The inverse of ``encode_state``; without a copy it can only be read. Raises ProtocolError."""
+    state = {name: _array(name, record[name]) for name in sorted(record)}
+    return {name: values.copy() for name, values in state.items()} if copy else state
 
 
-def decode_weights(content: RecordDict) -> State:
-    """The weights that came with a message. Raises ProtocolError."""
-    return decode_state(_record(content, "weights", ArrayRecord))
+def num_bytes(content: RecordDict) -> int:
+    """Bytes of all arrays of a message; its few scalars are not counted."""
+    return sum(len(array.data) for record in content.array_records.values() for array in record.values())
+
+
+def decode_weights(content: RecordDict, *, copy: bool = True) -> State:
+    """The weights that came with a message; without a copy they can only be read. Raises ProtocolError."""
+    return decode_state(_record(content, "weights", ArrayRecord), copy=copy)
 
 
 def with_members(content: RecordDict, members: Sequence[ArrayRecord]) -> RecordDict:
@@ -385,7 +391,7 @@ def _statistics(
 
 
 def _array(name: str, array: Array) -> npt.NDArray[Any]:
-    """The values of one array. Its header is read first: a header can promise more memory than there is."""
+    """The values of one array, over its bytes. Its header is read first: it can promise more memory than there is."""
     stream = io.BytesIO(array.data)
     try:
         if np.lib.format.read_magic(stream) != (1, 0):
@@ -396,7 +402,7 @@ def _array(name: str, array: Array) -> npt.NDArray[Any]:
     promised, brought = math.prod(shape) * dtype.itemsize, len(array.data) - stream.tell()
     if dtype.kind not in "fiu" or fortran_order or min(shape, default=0) < 0 or promised != brought:
         raise _refused(f"array {_shown(name)} promises {promised} bytes of {dtype} and brings {brought}")
-    return np.frombuffer(array.data, dtype, offset=stream.tell()).reshape(shape).copy()
+    return np.frombuffer(array.data, dtype, offset=stream.tell()).reshape(shape)
 
 
 def _snake(name: str) -> str:

@@ -21,6 +21,8 @@ from fedlung.protocol import State, TrainReply
 Sums = dict[str, npt.NDArray[np.float64]]
 Weigh = Callable[[TrainReply], float]
 
+BLOCK = 1 << 14  # numbers at a time, so that products stay in the cache: filling fresh memory costs more than the sum
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -61,8 +63,7 @@ class WeightedMean:
     def merged(self) -> Merged:
         """The mean, in the model's own types."""
         total = sum(self._weights.values())
-        means = {name: sums / total for name, sums in self._sums.items()}
-        return Merged(in_types_of(self.current, means, self._counters), shares_of(self._weights))
+        return Merged(in_types_of(self.current, self._sums, self._counters, total), shares_of(self._weights))
 
 
 class Counters:
@@ -93,23 +94,37 @@ def checked(site: str, state: State, current: State) -> State:
             raise _refused(
                 site, f"{name} is {found.dtype} {found.shape}, the model's is {expected.dtype} {expected.shape}"
             )
-        if not np.isfinite(found).all():
+        if not all_finite(found):
             raise _refused(site, f"{name} has {np.count_nonzero(~np.isfinite(found))} values that are not finite")
     return state
+
+
+def all_finite(values: npt.NDArray) -> bool:
+    """Whether there is no infinity and no NaN.
+
+    Either would show in the sum of squares, which takes half the time; large numbers overflow it and are looked at.
+    """
+    return not is_floating(values) or bool(np.isfinite(np.vdot(values, values)) or np.isfinite(values).all())
 
 
 def add_scaled(sums: Sums, state: State, factor: float) -> None:
     """sums += factor · state in float64, for floating-point tensors."""
     for name, values in state.items():
-        if is_floating(values):
-            scaled = np.asarray(np.multiply(values, factor, dtype=np.float64))  # of no dimension it is a number
-            sums[name] = np.add(sums[name], scaled, out=sums[name]) if name in sums else scaled
+        if not is_floating(values):
+            continue
+        if name in sums:
+            _add_scaled(sums[name].reshape(-1), values.reshape(-1), factor)
+        else:
+            sums[name] = np.asarray(np.multiply(values, factor, dtype=np.float64))  # of no dimension it is a number
 
 
-def in_types_of(current: State, values: Sums, counters: Counters) -> State:
-    """A state with the names and types of ``current``: these values, and the largest counters."""
-    floats = {name: np.asarray(found, dtype=current[name].dtype) for name, found in values.items()}
-    return {name: (floats | counters.largest)[name] for name in sorted(current)}
+def in_types_of(current: State, sums: Sums, counters: Counters, divisor: float) -> State:
+    """A state with the names and types of ``current``: sums / divisor, rounded once, and the largest counters."""
+    state = dict(counters.largest)
+    for name, values in sums.items():
+        quotient = np.empty(values.shape, current[name].dtype)
+        state[name] = np.divide(values, divisor, out=quotient, casting="same_kind")
+    return {name: state[name] for name in sorted(current)}
 
 
 def shares_of(weights: dict[str, float]) -> dict[str, float]:
@@ -121,6 +136,13 @@ def shares_of(weights: dict[str, float]) -> dict[str, float]:
 def is_floating(values: npt.NDArray) -> bool:
     """Whether a tensor holds weights or statistics, and no counter."""
     return bool(np.issubdtype(values.dtype, np.floating))
+
+
+def _add_scaled(sums_P: npt.NDArray[np.float64], values_P: npt.NDArray, factor: float) -> None:
+    scaled = np.empty(min(BLOCK, values_P.size))
+    for start in range(0, values_P.size, BLOCK):
+        block = sums_P[start : start + BLOCK]
+        block += np.multiply(values_P[start : start + BLOCK], factor, out=scaled[: block.size], dtype=np.float64)
 
 
 def _refused(site: str, sentence: str) -> UpdateError:

@@ -28,4 +28,4 @@ class LateAverage:
         add_scaled(self._sums, state, 1.0)
         counters = Counters()
         counters.add(state)
-        return in_types_of(state, {name: sums / self._num_states for name, sums in self._sums.items()}, counters)
+        return in_types_of(state, self._sums, counters, self._num_states)

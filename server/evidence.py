@@ -29,7 +29,7 @@ from fedlung.protocol import EvaluateReply, SiteCard, SiteLedger, TrainReply
 
 @dataclass(frozen=True)
 class RoundReplies:
-    """What a round has brought, by site. ``weights``: each site's share in the aggregate."""
+    """What a round has brought, by site. ``weights``: each site's share in the aggregate; ``num_bytes``: both ways."""
 
     server_round: int
     learning_rate: float
@@ -37,6 +37,7 @@ class RoundReplies:
     weights: Mapping[str, float]
     validation: Mapping[str, EvaluateReply]  # of source sites
     held_out: Mapping[str, EvaluateReply]  # test patients of held-out sites: for the learning curve only
+    num_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def participation(replies: RoundReplies) -> tuple[Participation, ...]:
             num_steps=reply.num_steps,
             loss=_finite(reply.loss),
             weight=replies.weights.get(site, 0.0),
+            num_bytes=replies.num_bytes.get(site, 0),
         )
         for site, reply in sorted(replies.training.items())
     )

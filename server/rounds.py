@@ -135,6 +135,7 @@ def round_replies(strategy: FedAvg) -> RoundReplies:
         learning_rate=training.learning_rate,
         training=training.replies,
         weights=training.shares,
+        num_bytes=training.num_bytes,
         validation={site: reply for site, reply in evaluation.replies.items() if site not in held_out},
         held_out={site: reply for site, reply in evaluation.replies.items() if site in held_out},
     )

@@ -7,7 +7,7 @@ all of the sites.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fedlung.config import RunConfig
 from fedlung.hospital.profile import SiteProfile
@@ -15,7 +15,9 @@ from fedlung.loso.plan import POOL
 from fedlung.patches.dataset import ExampleSet
 from fedlung.patches.examples import SiteExamples
 from fedlung.patches.joined import JoinedSet
+from fedlung.patches.sampling import IntArray
 from fedlung.patches.splits import TRAIN
+from fedlung.preprocess.case import Case
 from fedlung.protocol import PrepareTask, SiteLedger, SplitCounts
 from sites.worker import SiteWorker
 
@@ -26,8 +28,11 @@ class PooledExamples(SiteExamples):
     def __init__(self, members: Sequence[SiteWorker]) -> None:
         self._members = members
 
-    def training(self, server_round: int) -> ExampleSet:
-        return JoinedSet([member.examples.training(server_round) for member in self._members])
+    def training(self, server_round: int, mined: Mapping[str, IntArray] | None = None) -> ExampleSet:
+        return JoinedSet([member.examples.training(server_round, mined) for member in self._members])
+
+    def cases(self, split: str) -> list[Case]:
+        return [case for member in self._members for case in member.examples.cases(split)]
 
 
 class PooledWorker(SiteWorker):

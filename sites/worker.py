@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -47,7 +48,7 @@ from fedlung.protocol import (
 )
 from fedlung.training.loop import train_round
 from sites.adapted import adapted_logits
-from sites.detected import detected
+from sites.detected import detected, mined
 
 SIZE = "size"  # the baseline that knows a nodule's diameter and nothing else
 UNWEIGHTED = (1.0, 1.0)  # the classes' weights in a loss that is to mean the same at every site
@@ -119,8 +120,9 @@ class SiteWorker:
         if self.is_held_out or not self._may_train:
             text = f"a {'held-out site' if self.is_held_out else 'site that is not to train'} does not train"
             raise ProtocolError(text, public=text)
-        model, examples = self._model(state), self.examples.training(task.server_round)
+        model = self._model(state)
         _check_correction(correction or {}, model)
+        examples = self.examples.training(task.server_round, self._mined(model, task.server_round))
         weights = class_weights(task.num_negative, task.num_positive, self.config.loss)
         losses = {START_LOSS: self._mean_loss(model, examples, weights)} if task.report_start_loss else {}
         outcome = train_round(
@@ -244,6 +246,16 @@ class SiteWorker:
             own_test_N=own_test_N if self.is_held_out else None,
         )
         return may_be_told(members_of(known), examples.patients_N, fewest=self.profile.min_patients)
+
+    def _mined(self, model: nn.Module, server_round: int) -> dict[str, npt.NDArray[np.int64]]:
+        """Hard places for background in the training cases, in every ``patches.mine-every``-th round.
+
+        Nothing of it is kept for the rounds between: a site's process may end after each message.
+        """
+        every = self.config.patches.mine_every
+        if not every or server_round % every or self.config.task.name != "nodule":
+            return {}
+        return mined(model, self.examples.cases("train"), self.config, device=self.profile.torch_device)
 
     def _detected(
         self, models: Sequence[nn.Module], task: EvaluateTask

@@ -57,8 +57,13 @@ def simulate(
 
 def report(run: Annotated[Path, typer.Argument(help="a run's folder")]) -> None:
     """Render a run's report again from its lines, without training."""
+    from fedlung.cli.loso import print_results
     from fedlung.evaluation.report import render_report
+    from fedlung.evaluation.runrecord import load_run
 
+    if load_run(run).config.protocol == "loso":
+        print_results(run)
+        return
     render_report(run)
     print_outcome(run)
 

@@ -166,6 +166,7 @@ class Participation(Record):
     num_steps: int
     loss: float | None
     weight: float
+    num_bytes: int = 0  # of weights and what travels with them, to the site and from it
 
 
 class Absence(Record):

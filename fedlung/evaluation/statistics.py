@@ -159,8 +159,9 @@ def weighted_statistics(
     What would void the promise that no patient's scores leave the site: whoever knows W can solve the linear system
     ``replicates = W · patients`` for every patient's own histogram as soon as R reaches P. The weights must therefore
     come from a secret of the site itself, never from the run's seed, in a deployment. And a site of very few patients
-    promises little in any case: a replicate now and then holds a single patient. A histogram holds no name and no
-    pixel.
+    promises little in any case: a replicate now and then holds a single patient. A patient alone in a cell shows their
+    own weights there; being the same in all statistics, these tell which of two models' scores are of one patient. A
+    histogram holds no name and no pixel.
 
     Raises DataError for scores that are not finite, labels other than 0 and 1, and lengths that differ.
     """

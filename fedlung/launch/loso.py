@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -164,9 +166,17 @@ def _pool(federation: Path, run: Path, jobs: int) -> Iterator[ProcessPoolExecuto
 def _enter(environment: Mapping[str, str], log: Path) -> None:
     """What a process does first: it says everything to the log, for the terminal shows the progress."""
     os.environ.update(environment)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, however that ended: nothing trains on unseen."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY_S)
+    os._exit(1)
 
 
 def _prepare(pool: ProcessPoolExecutor, app: Path, federation: Path, config: RunConfig, fold: Fold) -> None:

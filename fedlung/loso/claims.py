@@ -200,11 +200,7 @@ def _about_calibration(results: LosoResults) -> str:
     if "calibration_slope" not in results.tables:
         return ""
     row = next(row for row in results.tables["calibration_slope"].rows if row.name == results.reference)
-    off = [
-        f"{site} ({_says(cell.estimate)})"
-        for site, cell in row.unseen.items()
-        if _leaves_out(1.0, cell.estimate)
-    ]
+    off = [f"{site} ({_says(cell.estimate)})" for site, cell in row.unseen.items() if _leaves_out(1.0, cell.estimate)]
     if not off:
         return ""
     return (

@@ -73,7 +73,8 @@ def _summary(row: Row) -> list[str]:
     if row.kind == "without pixels":
         return [mean, NONE, NONE, NONE, NONE]
     worst = UNDEFINED if row.worst_site is None else f"{row.worst_site} {bare(row.worst.value)}"
-    return [mean, NONE if sd is None else bare(sd), worst, bare(row.source_mean.estimate.value), short(row.gap, sign="+")]
+    sources, gap = bare(row.source_mean.estimate.value), short(row.gap, sign="+")
+    return [mean, NONE if sd is None else bare(sd), worst, sources, gap]
 
 
 def bare(value: float | None, *, digits: int = 3, sign: str = "") -> str:
@@ -95,7 +96,7 @@ def short(found: Estimate, *, sign: str = "") -> str:
 def _title(results: LosoResults) -> str:
     seeds = f"{len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}"
     synthetic = "[bold yellow]SYNTHETIC DATA[/] " if results.synthetic else ""
-    title = f"{results.task}: AUC at each site, unseen; mean of {seeds} [{results.confidence:.0%} interval by patient]"
+    title = f"{results.task}: AUC at unseen sites, mean of {seeds} [{results.confidence:.0%} interval]"
     return f"{synthetic}{escape(title)}"
 
 
@@ -108,8 +109,12 @@ def _missing(results: LosoResults) -> str:
             what = what or str(cell.estimate.reason or "")
             if what and site not in sites.setdefault(what, []):
                 sites[what].append(site)
-    lines = [f"{', '.join(names)}: {reason}." for reason, names in sites.items()]
+    lines = [f"{_where(names, results)}{reason}." for reason, names in sites.items()]
     return "\n".join(["* trained at all sites, on their own test patients: no generalization.", *lines])
+
+
+def _where(sites: list[str], results: LosoResults) -> str:
+    return "" if len(sites) == len(results.sites) else f"{', '.join(sites)}: "
 
 
 def _is_odd(found: Estimate) -> bool:
@@ -118,10 +123,18 @@ def _is_odd(found: Estimate) -> bool:
 
 
 def _caption(results: LosoResults) -> str:
-    absent = [fold for fold in results.folds if fold.state != "finished"]
+    absent: dict[str, list[str]] = {}
+    for fold in results.folds:
+        if fold.state != "finished":
+            absent.setdefault(fold.reason, []).append(fold.name)
+    num_absent = sum(map(len, absent.values()))
     lines = [
-        "sd: over seeds, of the mean; no interval. sources: the same models on test patients of",
-        "the sites that trained. gap: sources minus unseen.",
-        f"{len(results.folds) - len(absent)} of {len(results.folds)} folds.",
+        "sd: of the mean, over seeds. sources: sites that trained. gap: sources - unseen.",
+        f"{len(results.folds) - num_absent} of {len(results.folds)} folds.",
     ]
-    return "\n".join([*lines, *(f"{fold.name}: {fold.reason}." for fold in absent)])
+    lines += [f"{names[0]}{_and_more(names)}: {reason}." for reason, names in absent.items()]
+    return "\n".join(lines)
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""

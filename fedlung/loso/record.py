@@ -110,4 +110,5 @@ class LosoResults(Record):
     config: dict[str, bool | int | float | str]
     config_fingerprint: str
     data_fingerprints: dict[str, str]
+    versions: dict[str, dict[str, str]]  # by site, of the packages that it computed with
     claims: tuple[str, ...] = ()

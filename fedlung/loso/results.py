@@ -13,9 +13,11 @@ from fedlung.evaluation.estimates import Estimate
 from fedlung.evaluation.runrecord import load_run, what_numbers_depend_on
 from fedlung.files import replacing
 from fedlung.loso.arithmetic import Measurement
+from fedlung.loso.claims import plain_words
 from fedlung.loso.folds import FinishedFold, Folds, fold_rows, load_folds
 from fedlung.loso.plan import REFERENCE, Fold, plan
 from fedlung.loso.record import Cell, LosoResults, MatrixRow, Row, SiteSize, Table
+from fedlung.loso.report import render
 from fedlung.loso.rows import Family, Rows, across, lowest, trained_on
 from fedlung.loso.withoutpixels import constant, thickness_alone
 
@@ -40,7 +42,7 @@ def results_of(run: Path) -> LosoResults:
         raise RunError(f"{run.name}: no fold of any method has finished, so there is nothing to compare yet.")
     tables = {metric: _table(folds, metric, families, reference) for metric in METRICS}
     comparable = what_numbers_depend_on(config)
-    return LosoResults(
+    results = LosoResults(
         fedlung_version=fedlung.__version__,
         synthetic=any(found.judgement.synthetic for found in folds.finished.values()),
         task=config.task.name,
@@ -55,14 +57,17 @@ def results_of(run: Path) -> LosoResults:
         config=comparable.to_run_config(),
         config_fingerprint=comparable.fingerprint(),
         data_fingerprints=_fingerprints(folds.finished.values()),
+        versions=some.judgement.provenance.versions,
     )
+    return results.model_copy(update={"claims": plain_words(results)})
 
 
 def write_results(run: Path) -> LosoResults:
-    """Work out loso.json anew from the folds."""
+    """Work out loso.json, loso.csv and loso.html anew from the folds."""
     results = results_of(run)
     with replacing(run / RESULTS_FILE) as file:
         file.write((results.model_dump_json(indent=2) + "\n").encode())
+    render(run, results)
     return results
 
 

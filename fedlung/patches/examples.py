@@ -28,6 +28,9 @@ MOST_SEARCHED = 10_000  # cases, some kB each
 _SEARCHED: dict[str, IntArray] = {}  # by the image's digest
 
 
+NOTHING: Mapping[str, IntArray] = {}
+
+
 class SplitSize(NamedTuple):
     """Examples of one split."""
 
@@ -48,7 +51,14 @@ class Source(Protocol):
 
     def cases(self, patients: frozenset[str]) -> Sequence[Case]: ...
 
-    def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> ExampleSet: ...
+    def examples(
+        self,
+        patients: frozenset[str],
+        rng: np.random.Generator,
+        *,
+        training: bool,
+        mined: Mapping[str, IntArray] = NOTHING,
+    ) -> ExampleSet: ...
 
 
 def site_examples(data: Sequence[Case] | PatchArchive, cfg: RunConfig, *, site: str, held_out: bool) -> SiteExamples:
@@ -82,10 +92,13 @@ class SiteExamples:
         self._source, self._cfg, self._site = source, cfg, site
         self._fixed: dict[str, ExampleSet] = {}
 
-    def training(self, server_round: int) -> ExampleSet:
-        """The round's training examples. Raises DataError when there are none."""
+    def training(self, server_round: int, mined: Mapping[str, IntArray] | None = None) -> ExampleSet:
+        """The round's training examples. Raises DataError when there are none.
+
+        ``mined``: by case_id, zyx voxels at which hard background is to lie instead of at bright places.
+        """
         rng = derive(self._cfg.seed, "patches", self._site, server_round)
-        examples = self._source.examples(self._patients(TRAIN), rng, training=True)
+        examples = self._source.examples(self._patients(TRAIN), rng, training=True, mined=mined or {})
         if not len(examples):
             raise DataError(
                 f"site {self._site} has no training example of task {self._cfg.task.name}: give it more "
@@ -139,13 +152,21 @@ class CaseSource:
     def cases(self, patients: frozenset[str]) -> list[Case]:
         return [case for case in self._cases if case.patient_key in patients]
 
-    def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> PatchSet | ScanSet:
+    def examples(
+        self,
+        patients: frozenset[str],
+        rng: np.random.Generator,
+        *,
+        training: bool,
+        mined: Mapping[str, IntArray] = NOTHING,
+    ) -> PatchSet | ScanSet:
         cfg, cases = self._cfg, self.cases(patients)
         if cfg.task.name == "scan":
             return ScanSet(cases, cfg.task, cfg.prepare)
         if cfg.task.name == "nodule":
             self._search(cases)
-        return patch_set(cases, cfg.task, cfg.patches, cfg.prepare, rng, training=training, candidates=self._candidates)
+        candidates = {**self._candidates, **mined}
+        return patch_set(cases, cfg.task, cfg.patches, cfg.prepare, rng, training=training, candidates=candidates)
 
     def _search(self, cases: Sequence[Case]) -> None:
         for case in cases:
@@ -174,7 +195,14 @@ class ArchiveSource:
     def cases(self, patients: frozenset[str]) -> list[Case]:
         return []
 
-    def examples(self, patients: frozenset[str], rng: np.random.Generator, *, training: bool) -> ArchiveSet:
+    def examples(
+        self,
+        patients: frozenset[str],
+        rng: np.random.Generator,
+        *,
+        training: bool,
+        mined: Mapping[str, IntArray] = NOTHING,
+    ) -> ArchiveSet:
         keep_N = np.isin(self._archive.patient_N, sorted(patients))
         return ArchiveSet(self._archive.take(keep_N), size=self._cfg.patches.size)
 

@@ -34,6 +34,7 @@ from fedlung.protocol import (
     decode_weights,
     encode,
     encode_state,
+    num_bytes,
 )
 from fedlung.training.schedule import learning_rate_at
 from server.aggregation import Merged, Merging, WeightedMean, checked
@@ -50,8 +51,9 @@ logger = logging.getLogger(__name__)
 class Training:
     """The training half of a round.
 
-    ``shares`` are the sites' weights in the aggregate, by name; ``is_committed`` is False where fewer sites than
-    ``federation.min-sites`` gave a valid update, so that the model stayed as it was.
+    ``shares`` are the sites' weights in the aggregate, by name, ``num_bytes`` what went to each and came from it;
+    ``is_committed`` is False where fewer sites than ``federation.min-sites`` gave a valid update, so that the model
+    stayed as it was.
     """
 
     server_round: int
@@ -59,6 +61,7 @@ class Training:
     replies: dict[str, TrainReply] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
+    num_bytes: dict[str, int] = field(default_factory=dict)
     is_committed: bool = False
 
 
@@ -109,6 +112,7 @@ class FedAvg(Strategy):
         )
         self.training = Training(server_round, task.learning_rate)
         contents = {site: self.train_content(site, self.train_task(task), arrays) for site in self.sources}
+        self.training.num_bytes.update({site: num_bytes(content) for site, content in contents.items()})
         return self._ask(contents, TRAIN, server_round)
 
     def aggregate_train(
@@ -220,7 +224,8 @@ class FedAvg(Strategy):
     def _take_update(self, server_round: int, merging: Merging, site: str, content: RecordDict) -> TrainReply:
         """Read one site's answer and merge it, if it may enter the model."""
         reply = self._train_reply(server_round, site, content)
-        merging.add(reply, checked(site, decode_weights(content), self.current))
+        merging.add(reply, checked(site, decode_weights(content, copy=False), self.current))
+        self.training.num_bytes[site] += num_bytes(content)
         return reply
 
     def _train_reply(self, server_round: int, site: str, content: RecordDict) -> TrainReply:

@@ -67,4 +67,4 @@ class OwnNorms(WeightedMean):
     def add(self, reply: TrainReply, state: State) -> None:
         """Take one site in."""
         super().add(reply, state)
-        self.own[reply.site] = {name: state[name] for name in self._names}
+        self.own[reply.site] = {name: state[name].copy() for name in self._names}

@@ -77,3 +77,17 @@ def test_switched_off_nobody_is_asked(federation, phantom) -> None:
     run, final = judged(federation, phantom, **{"detection.enabled": False})
     assert run.report["detection"] is None
     assert not any(reply.detection for reply in final.values())
+
+
+def test_an_answer_about_scans_that_nobody_asked_for_leaves_the_site_out(federation) -> None:
+    def forged(node_id, reply):
+        if node_id == 1001 and reply.metadata.message_type == "evaluate":
+            said = decode(EvaluateReply, reply.content)
+            reply.content = encode(replace(said, undetected="no-scans"))
+        return reply
+
+    grid = federation.grid()
+    grid.between = forged
+    run = federation.run(grid)
+    assert {row["site"] for row in run.report["absences"]} == {"Beta"}
+    assert run.report["detection"] is None

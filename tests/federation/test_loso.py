@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import markupsafe
 import numpy as np
 import pytest
 import torch
 from flwr.app import Message
+from headless import look_at
+from typer.testing import CliRunner
 
+from fedlung.cli.app import app
 from fedlung.errors import RunError
 from fedlung.evaluation.comparison import are_paired
 from fedlung.evaluation.kept import load_tests
@@ -21,6 +25,7 @@ from fedlung.evaluation.subgroups import OWN_TEST
 from fedlung.loso.folder import folds_folder
 from fedlung.loso.plan import POOL, plan
 from fedlung.loso.record import LosoResults
+from fedlung.loso.report.files import CSV_FILE, HTML_FILE
 from fedlung.loso.results import RESULTS_FILE, results_of
 from fedlung.model.networks import build_model
 from fedlung.model.predict import predict_logits
@@ -164,6 +169,25 @@ def test_every_model_is_in_the_matrix_with_the_sites_that_it_has_seen(done: Done
     assert matrix["fedavg without Omega"].seen == matrix["pooled without Omega"].seen == SITES[:3]
     assert matrix["trained at all sites"].seen == SITES
     assert all(row.sites[site].estimate.value is not None for row in matrix.values() for site in SITES)
+
+
+def test_a_plan_leaves_its_page_and_table_and_the_report_command_makes_them_again(done: Done) -> None:
+    left = {name: (done.path / name).read_bytes() for name in (RESULTS_FILE, CSV_FILE, HTML_FILE)}
+    for name in left:
+        (done.path / name).unlink()
+    told = CliRunner().invoke(app, ["report", str(done.path)])
+    assert told.exit_code == 0 and HTML_FILE in told.output
+    assert {name: (done.path / name).read_bytes() for name in left} == left
+    page = left[HTML_FILE].decode()
+    assert all(f"<li>{markupsafe.escape(claim)}</li>" in page for claim in done.results.claims)
+    for row in done.results.tables["auc"].rows:
+        numbers = [cell.estimate.value for cell in row.unseen.values()]
+        assert all(number is None or f"{number:.3f}" in page for number in numbers)
+
+
+def test_a_browser_finds_nothing_wrong_with_the_page_of_a_plan(done: Done, tmp_path: Path) -> None:
+    seen = look_at(done.path / HTML_FILE, tmp_path, width=1280, height=900)
+    assert seen.said == ()
 
 
 def test_a_plan_goes_on_where_it_stopped_and_repeats_nothing(done: Done, shared_federation) -> None:

@@ -46,6 +46,14 @@ def test_a_run_ends_with_a_report_of_every_site(federation) -> None:
     assert (run.path / "report.html").is_file() and (run.path / "report.csv").is_file()
 
 
+def test_the_ledger_of_participation_has_steps_and_the_bytes_of_both_ways(federation) -> None:
+    run = federation.run(federation.grid())
+    weights = sum(len(values) for values in run.weights(1).values())
+    for part in run.report["participation"]:
+        assert part["num_steps"] >= 1
+        assert 2 * weights < part["num_bytes"] < 2 * weights + 20_000  # each tensor has a header
+
+
 def test_the_events_of_a_run_are_those_of_the_list_in_its_order(federation) -> None:
     run = federation.run(federation.grid())
     told = [event["event"] for event in load_run(run.path).events]

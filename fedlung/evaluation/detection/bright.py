@@ -2,8 +2,8 @@
 
 A nodule is denser than the lung, so its inside has a brightest spot. Windows at such spots alone are some hundred times
 fewer than windows everywhere. What they miss is missed by every model. On voxels of 1.25 mm, of 17 nodules of three
-readers in five series of LIDC-IDRI they have 16 where nothing brighter lies within 4 mm (3,700 windows a scan) and 15
-within 5 mm (2,400); of 13 of the phantom's 12 with either (1,200 and 660).
+readers in five series of LIDC-IDRI they have 16 where nothing brighter lies within 4 mm (3,300 windows a scan) and 15
+within 5 mm (2,200); of 13 of the phantom's 12 with either (1,040 and 580).
 """
 
 from __future__ import annotations

@@ -44,14 +44,16 @@ are no example of the task; and cases that are used although something about the
 
 <section aria-labelledby="participation"><h2 id="participation">Who trained</h2>
 <div class="scroll"><table>
-<caption>Each site's share of each round's aggregate; below it examples, steps, training loss and seconds.</caption>
+<caption>Each site's share of each round's aggregate; below it examples, steps, training loss, seconds, and the size of
+the weights that went to the site and came from it.</caption>
 <thead><tr>{{ heads(['Round']) }}{{ heads(trained) }}</tr></thead><tbody>
 {% for curve in j.curves %}
 <tr><th scope="row">{{ curve.server_round }}</th>
 {% for site in trained %}
 {% set part = parts.get((curve.server_round, site)) %}
 <td>{% if part %}{{ part.weight | percent }}<small>{{ part.num_examples }} ex., {{ part.num_steps }} steps, loss
-{{ part.loss | number }}, {{ seconds.get((curve.server_round, site)) | seconds }}</small>{% else %}
+{{ part.loss | number }}, {{ seconds.get((curve.server_round, site)) | seconds }}, {{ part.num_bytes | megabytes }}
+</small>{% else %}
 <span class="undefined">absent</span>{% endif %}</td>
 {% endfor %}</tr>
 {% endfor %}</tbody></table></div>

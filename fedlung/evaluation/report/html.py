@@ -45,7 +45,13 @@ class Notes:
 def page(judgement: Judgement) -> str:
     """The whole page; the same judgement gives the same bytes."""
     environment = template_environment(PAGE)
-    environment.filters |= {"number": number, "interval": interval, "percent": _percent, "seconds": _seconds}
+    environment.filters |= {
+        "number": number,
+        "interval": interval,
+        "percent": _percent,
+        "seconds": _seconds,
+        "megabytes": _megabytes,
+    }
     return (
         environment.get_template("page.html")
         .render(
@@ -104,6 +110,10 @@ def _reasons(judgement: Judgement, kind: str) -> list[tuple[str, list[int]]]:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.1f} MB"
 
 
 def _seconds(seconds: float | None) -> str:

@@ -1,4 +1,5 @@
-"""report.csv: a line for each site, for the pooled data, the mean over sources and the gap."""
+"""report.csv: a line for each site, for the pooled data, the mean over sources and the gap; then for each subgroup and
+for the detections."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import io
 from typing import Any
 
 from fedlung.evaluation.estimates import Estimate, Metrics, Scores
-from fedlung.evaluation.judgement import Judgement, LedgerRow
+from fedlung.evaluation.judgement import DetectionRow, Judgement, LedgerRow, SubgroupRow
 from fedlung.evaluation.measured import METRICS
 from fedlung.evaluation.report.words import REASONS
 
@@ -15,6 +16,8 @@ from fedlung.evaluation.report.words import REASONS
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 LEDGER_COLUMNS = ("series_declared", "series_prepared", *REASONS)
+DETECTION_COLUMNS = ("num_scans", "num_nodules", "cpm", "cpm_low", "cpm_high")
+PART_METRICS = ("auc", "sensitivity", "specificity")
 
 
 def csv_text(judgement: Judgement) -> str:
@@ -34,8 +37,10 @@ def csv_text(judgement: Judgement) -> str:
         _line(judgement, "mean", "source sites", "source", whole, judgement.mean_sources),
         _line(judgement, "gap", "source mean minus held out", "", whole, judgement.gap),
     ]
+    lines += [_part(judgement, row) for row in judgement.subgroups]
+    lines += [_found(judgement, row) for row in (judgement.detection.rows if judgement.detection else ())]
     file = io.StringIO()
-    fieldnames = [*_line(judgement, "", "", "", None, judgement.gap), *LEDGER_COLUMNS]
+    fieldnames = [*_line(judgement, "", "", "", None, judgement.gap), *LEDGER_COLUMNS, *DETECTION_COLUMNS]
     writer = csv.DictWriter(file, fieldnames, restval="", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({key: harmless(value) for key, value in line.items()} for line in lines)
@@ -65,6 +70,24 @@ def _line(
     reasons = {metric: getattr(row, metric).reason for metric in METRICS}
     line["notes"] = "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items() if reason)
     return line
+
+
+def _part(judgement: Judgement, row: SubgroupRow) -> dict[str, Any]:
+    """A subgroup of one site, or of all that tell of it."""
+    name = f"{row.site or 'all sites'}: {row.variable} {row.level}"
+    line: dict[str, Any] = {"task": judgement.task, "row": "subgroup", "name": name}
+    line |= {key: getattr(row, key) for key in ("num_patients", "num_positive", "num_negative")}
+    for metric in PART_METRICS:
+        line |= _columns(metric, getattr(row, metric))
+    reasons = {metric: getattr(row, metric).reason for metric in PART_METRICS}
+    return line | {"notes": "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items() if reason)}
+
+
+def _found(judgement: Judgement, row: DetectionRow) -> dict[str, Any]:
+    """What was found in the whole scans of one site, or of all that tell of them."""
+    line = {"task": judgement.task, "row": "detection", "name": f"{row.site or 'all sites'}: whole scans"}
+    counts = {key: getattr(row, key) for key in ("num_patients", "num_scans", "num_nodules")}
+    return line | counts | _columns("cpm", row.cpm) | {"notes": f"cpm: {row.cpm.reason}" if row.cpm.reason else ""}
 
 
 def _ledger(ledger: LedgerRow) -> dict[str, Any]:

@@ -10,15 +10,15 @@ ACCOUNT = """
 <thead><tr><th scope="col">Run</th><th scope="col" class="text">State</th><th scope="col" class="text">Reason</th></tr>
 </thead><tbody>
 {% for fold in absent %}
-<tr><th scope="row">{{ fold.name }}</th><td class="text">{{ fold.state }}</td><td class="wrap">{{ fold.reason }}</td></tr>
+<tr><th scope="row">{{ fold.name }}</th><td class="text">{{ fold.state }}</td><td class="wrap">{{ fold.reason }}
+</td></tr>
 {% endfor %}</tbody></table></div>
 {% endif %}
 {% if finished %}
 <div class="scroll"><table class="folds">
 <caption>Finished. The round was chosen by {{ j.config['evaluate.select'] }} on the validation patients of the sites
 that trained, and by nothing else; its value there is beside it. Seconds: of all rounds.</caption>
-<thead><tr><th scope="col">Run</th>{{ heads(['Chosen round', 'On validation', 'Seconds', 'Configuration']) }}</tr></thead>
-<tbody>
+<thead><tr>{{ heads(['Run', 'Chosen round', 'On validation', 'Seconds', 'Configuration']) }}</tr></thead><tbody>
 {% for fold in finished %}
 <tr><th scope="row">{{ fold.name }}</th><td>{{ '–' if fold.server_round is none else fold.server_round }}</td>
 <td>{{ fold.validation | number }}</td><td>{{ fold.seconds | seconds }}</td>
@@ -39,6 +39,10 @@ that trained, and by nothing else; its value there is beside it. Seconds: of all
 {% endfor %}
 {% for site, fingerprint in j.data_fingerprints.items() %}
 <dt>Data of {{ site }}</dt><dd><code>{{ fingerprint }}</code></dd>
+{% endfor %}
+{% for site, versions in j.versions.items() %}
+<dt>Machine of {{ site }}</dt><dd>{% for package, version in versions.items() %}
+{{ package }} {{ version }}{{ ', ' if not loop.last }}{% endfor %}</dd>
 {% endfor %}
 </dl>
 <details><summary>All settings</summary><dl class="facts">

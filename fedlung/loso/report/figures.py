@@ -29,7 +29,7 @@ from fedlung.evaluation.report.words import with_interval
 from fedlung.loso.record import LosoResults, Row, RowKind
 from fedlung.webpage import ACCENT, APART, INK, LINE, SOFT, data_uri
 
-WIDTH, NAMES, ROW_HEIGHT, HEAD, FOOT, BETWEEN = 1136, 236, 24, 30, 40, 16
+WIDTH, NAMES, ROW_HEIGHT, HEAD, FOOT, BETWEEN = 1136, 236, 24, 30, 40, 26
 MOST_PANELS = 6  # in one figure; more go into another below it
 
 LOOKS: dict[RowKind, dict[str, Any]] = {

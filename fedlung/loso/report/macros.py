@@ -11,9 +11,12 @@ LOSO_MACROS = """
 <small>{{ size.num_positive }} / {{ size.num_negative }}</small>{% endif %}</th>
 {% endfor %}
 {% endmacro %}
+{% macro undefined(found, notes) %}
+<span class="undefined">undefined</span><sup>{{ notes.mark(found.reason) }}</sup>
+{%- endmacro %}
 {% macro td(kind='') %}<td{% if kind %} class="{{ kind }}"{% endif %}>{% endmacro %}
 {% macro told(found, notes, signed=false, kind='') %}
-{{ td(kind) }}{% if found.value is none %}<span class="undefined">undefined</span><sup>{{ notes.mark(found.reason) }}</sup>
+{{ td(kind) }}{% if found.value is none %}{{ undefined(found, notes) }}
 {%- else %}{{ found.value | number(signed=signed) }}
 {%- if found.reason %}<sup>{{ notes.mark(found.reason) }}</sup>{% endif %}
 {%- if found.low is not none %}<small>{{ found | interval(signed=signed) }}</small>{% endif %}
@@ -32,6 +35,10 @@ LOSO_MACROS = """
 {% for site in j.sites %}{{ told(row.unseen[site].estimate, notes) }}{% endfor %}
 {{ told(row.unseen_mean.estimate, notes, kind='over-sites') }}
 {% endmacro %}
+{% macro worst(row, notes) %}
+{% if row.kind == 'without pixels' %}<td>–</td>{% elif row.worst_site is none %}{{ told(row.worst, notes) }}{% else %}
+<td>{{ row.worst.value | number }}<small>{{ row.worst_site }}</small></td>{% endif %}
+{% endmacro %}
 {% macro trained_cells(row, notes) %}
 {% if row.kind == 'without pixels' %}<td>–</td><td>–</td>{% else %}
 {{ told(row.source_mean.estimate, notes) }}{{ told(row.gap, notes, signed=true) }}
@@ -39,7 +46,7 @@ LOSO_MACROS = """
 {% endmacro %}
 {% macro difference(found, notes, adjusted=none, kind='') %}
 {% set shown = found.difference %}
-{{ td(kind) }}{% if shown.value is none %}<span class="undefined">undefined</span><sup>{{ notes.mark(shown.reason) }}</sup>
+{{ td(kind) }}{% if shown.value is none %}{{ undefined(shown, notes) }}
 {%- else %}
 {% if adjusted is not none and adjusted < 1 - j.confidence %}<b>{{ shown.value | number(signed=true) }}</b>
 {%- else %}{{ shown.value | number(signed=true) }}{% endif %}

@@ -1,4 +1,4 @@
-"""The page of a leave-one-site-out run. A Python string, because Flower's app bundle takes no file with another ending."""
+"""The page of a leave-one-site-out run: its head, its end and its definitions. Strings, as the run report's are."""
 
 from fedlung.evaluation.report.macros import MACROS
 from fedlung.loso.report.account import ACCOUNT
@@ -54,7 +54,8 @@ Generated chest CT is in these numbers. They test the software, and no number he
   {% for row in auc.rows if row.name == j.reference %}
     <div class="apart">{{ card('Mean AUC at unseen sites, ' ~ row.name, row.unseen_mean.estimate,
       'sites: ' ~ j.sites | length ~ ', patients: ' ~ j.sites.values() | sum('num_patients')) }}</div>
-    <div>{{ card('AUC at its worst site' ~ (', ' ~ row.worst_site if row.worst_site else ''), row.worst, '') }}</div>
+    <div>{{ card('AUC at its worst site' ~ (', ' ~ row.worst_site if row.worst_site else ''), row.worst,
+      'the lowest of ' ~ j.sites | length ~ ' sites') }}</div>
     <div>{{ card('Mean AUC at the sites that trained', row.source_mean.estimate, 'their test patients') }}</div>
     <div>{{ card('Gap in AUC', row.gap, 'sources minus unseen', signed=true) }}</div>
   {% endfor %}

@@ -1,4 +1,4 @@
-"""The part of the style sheet that this page has beyond a run's report: wide tables, seen cells, and paper on its side."""
+"""What this page's style sheet has beyond a run report's: wide tables, seen cells, and paper on its side."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ section.apart { border-color: var(--apart); border-left-width: 4px; }
 @media print { @page { size: A4 landscape; margin: 11mm; } td small, th small { font-size: 8.5px; }
   thead th, tbody.kind th.kind { font-size: 9.5px; } .forest { overflow: visible; } .forest img { min-width: 0; }
   section.apart { border-left: 3px solid var(--apart); padding-left: 10px; }
-  th[scope=row] { max-width: 180px; } h3 { break-after: avoid; } }
+  th[scope=row] { max-width: 180px; } h3 { break-after: avoid; } .scroll, tbody.kind { break-inside: avoid; }
+  caption, figcaption, .notes { font-size: 10.5px; } }
 """
 )

@@ -9,9 +9,9 @@ from typing import Any
 
 from fedlung.evaluation.estimates import Comparison, Estimate
 from fedlung.evaluation.report.table import harmless
-from fedlung.loso.record import Cell, LosoResults, Row, Table
+from fedlung.loso.record import Cell, LosoResults, Row, SiteSize, Table
 
-NONE = Estimate()
+NONE = Comparison(difference=Estimate())
 
 
 def csv_text(results: LosoResults) -> str:
@@ -22,7 +22,7 @@ def csv_text(results: LosoResults) -> str:
     """
     lines = [line for table in results.tables.values() for line in _lines(table, results)]
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(lines[0]), lineterminator="\r\n")
+    writer = csv.DictWriter(file, dict.fromkeys(key for line in lines for key in line), lineterminator="\r\n")
     writer.writeheader()
     writer.writerows({key: harmless(value) for key, value in line.items()} for line in lines)
     return file.getvalue()
@@ -30,59 +30,57 @@ def csv_text(results: LosoResults) -> str:
 
 def _lines(table: Table, results: LosoResults) -> Iterator[dict[str, Any]]:
     for row in table.rows:
-        for site in results.sites:
-            yield _line(table, results, row.name, row.kind, site, row.unseen[site]) | _beside(row, site)
-        mean = _line(table, results, row.name, row.kind, None, row.unseen_mean)
-        yield mean | _beside(row, None) | _columns("source_mean", row.source_mean.estimate)
+        what = {"row": row.name, "kind": row.kind, "metric": table.metric}
+        for site, cell in row.unseen.items():
+            yield _line(results, what, site, cell, results.sites[site]) | _at_site(row, site)
+        yield _line(results, what, None, row.unseen_mean) | _in_the_mean(row)
     for site, cell in table.oracle.items():
-        yield _line(table, results, "trained at all sites", "oracle", site, cell) | _beside(None, site)
+        what = {"row": "trained at all sites", "kind": "oracle", "metric": table.metric}
+        yield _line(results, what, site, cell)
 
 
-def _line(table: Table, results: LosoResults, name: str, kind: str, site: str | None, cell: Cell) -> dict[str, Any]:
-    """The number itself, and what it did over seeds."""
-    size = results.sites[site] if site is not None and kind != "oracle" else None
+def _line(
+    results: LosoResults, what: dict[str, str], site: str | None, cell: Cell, size: SiteSize | None = None
+) -> dict[str, Any]:
+    """The number itself, what it did over seeds, and the site's patients where it is of all of them."""
     seeds = dict(zip(results.seeds, cell.values, strict=False))
     return {
         "task": results.task,
         "synthetic": results.synthetic,
-        "row": name,
-        "kind": kind,
-        "metric": table.metric,
+        **what,
         "over": "mean" if site is None else "site",
-        "site": site or "",
-        "num_patients": size.num_patients if size else None,
-        "num_positive": size.num_positive if size else None,
-        "num_negative": size.num_negative if size else None,
+        "site": site,
+        **{key: getattr(size, key, None) for key in SiteSize.model_fields},
         **_columns("value", cell.estimate),
+        "reason": cell.estimate.reason,
         "seed_sd": cell.seeds.sd,
         **{f"value_seed_{seed}": seeds.get(seed) for seed in results.seeds},
-        **_columns("source_mean", NONE),
-        "reason": cell.estimate.reason or "",
     }
 
 
-def _beside(row: Row | None, site: str | None) -> dict[str, Any]:
-    """The differences that a row has at a site, or in its mean."""
-    if row is None:
-        gap, oracle, size, reference, adjusted = NONE, NONE, NOTHING, NOTHING, None
-    else:
-        gap = row.gap if site is None else row.gaps.get(site, NONE)
-        oracle = NONE if site is None else row.to_oracle.get(site, NONE)
-        size = NOTHING if site is None else row.to_size.get(site, NOTHING)
-        reference = row.to_reference.get(site or "mean", NOTHING)
-        adjusted = row.adjusted_p.get(site or "mean")
+def _at_site(row: Row, site: str) -> dict[str, Any]:
+    size = row.to_size.get(site, NONE)
     return {
-        **_columns("gap", gap),
-        **_columns("oracle_minus_this", oracle),
+        **_columns("gap", row.gaps.get(site, NONE.difference)),
+        **_to_reference(row, site),
+        **_columns("oracle_minus_this", row.to_oracle.get(site, NONE.difference)),
         **_columns("minus_diameter_alone", size.difference),
         "minus_diameter_alone_p": size.p_value,
-        **_columns("minus_reference", reference.difference),
-        "minus_reference_p": reference.p_value,
-        "minus_reference_p_holm": adjusted,
     }
 
 
-NOTHING = Comparison(difference=NONE)
+def _in_the_mean(row: Row) -> dict[str, Any]:
+    gap = _columns("gap", row.gap)
+    return {**gap, **_to_reference(row, "mean"), **_columns("source_mean", row.source_mean.estimate)}
+
+
+def _to_reference(row: Row, where: str) -> dict[str, float | None]:
+    found = row.to_reference.get(where, NONE)
+    return {
+        **_columns("minus_reference", found.difference),
+        "minus_reference_p": found.p_value,
+        "minus_reference_p_holm": row.adjusted_p.get(where),
+    }
 
 
 def _columns(name: str, found: Estimate) -> dict[str, float | None]:

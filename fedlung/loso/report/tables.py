@@ -15,9 +15,7 @@ on the test patients of the sites that trained them. Gap: sources minus unseen.<
 {% for row in rows %}
 <tr><th scope="row">{{ row.name }}</th>{{ unseen_cells(row, notes) }}
 <td>{{ '–' if row.unseen_mean.seeds.sd is none else row.unseen_mean.seeds.sd | number }}</td>
-{% if row.worst_site is none %}{{ told(row.worst, notes) }}{% else %}<td>{{ row.worst.value | number }}
-<small>{{ row.worst_site }}</small></td>{% endif %}
-{{ trained_cells(row, notes) }}</tr>
+{{ worst(row, notes) }}{{ trained_cells(row, notes) }}</tr>
 {% endfor %}</tbody>
 {% endfor %}</table></div>
 {{ footnotes(notes) }}
@@ -82,8 +80,8 @@ GAPS = """
 <div class="scroll"><table>
 <caption>Mean AUC of the test patients of the sites that trained, minus the AUC of the site that was unseen. Other
 patients on either side: a gap is the site's difficulty and the model's failure together.</caption>
-<thead><tr><th scope="col">Method</th>{{ site_heads(sizes=false) }}<th scope="col" class="over-sites">All sites</th></tr>
-</thead>
+<thead><tr><th scope="col">Method</th>{{ site_heads(sizes=false) }}
+<th scope="col" class="over-sites">All sites</th></tr></thead>
 {% for title, rows in by_kind(trained) %}
 <tbody class="kind">{{ kind_head(title, j.sites | length + 2) }}
 {% for row in rows %}
@@ -99,7 +97,7 @@ patients on either side: a gap is the site's difficulty and the model's failure 
 <div class="scroll"><table>
 <caption>First row: AUC of the model that all sites trained, on each site's own test patients, which are fewer than
 those above. Below: that model minus each method's models, which never saw the site, on the same test patients. This is
-what training without the site costs; what is left of a gap is the site's own difficulty.</caption>
+what training without the site costs; what the oracle does not reach either is the site's own difficulty.</caption>
 <thead><tr><th scope="col"></th>{{ site_heads(sizes=false) }}</tr></thead>
 <tbody><tr class="apart"><th scope="row">Oracle, AUC</th>
 {% for site in j.sites %}{{ told(auc.oracle[site].estimate, notes) }}{% endfor %}</tr></tbody>
@@ -136,7 +134,7 @@ OTHER_METRICS = """
 {% set notes = new_notes() %}
 <h3>{{ metric_titles[table.metric] }}</h3>
 <div class="scroll"><table>
-<caption>{{ metric_titles[table.metric] }}: of each unseen site, their mean, the sources, and the gap.</caption>
+<caption>Of each unseen site, their mean, the sites that trained, and sources minus unseen.</caption>
 <thead><tr><th scope="col">Method</th>{{ site_heads(sizes=false) }}
 <th scope="col" class="over-sites">Mean of the sites</th>{{ heads(['Sources', 'Gap']) }}</tr></thead>
 {% for title, rows in by_kind(table.rows) %}

@@ -146,6 +146,19 @@ def test_the_csv_has_a_line_for_each_site_and_empty_cells_for_what_is_undefined(
     assert rows["GE"]["synthetic"] == "True"
 
 
+def test_the_csv_has_a_line_for_each_subgroup_and_for_what_was_found(judgement: Judgement) -> None:
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(csv_text(judgement)))}
+    small = next(row for row in judgement.subgroups if (row.level, row.site) == ("<6mm", "GE"))
+    assert float(rows["GE: size <6mm"]["auc"]) == small.auc.value
+    assert (
+        rows["Philips: thickness thin"]["auc"] == "" and "kept by the site" in rows["Philips: thickness thin"]["notes"]
+    )
+    assert judgement.detection is not None
+    pooled = judgement.detection.rows[-1]
+    assert float(rows["all sites: whole scans"]["cpm"]) == pooled.cpm.value
+    assert int(rows["all sites: whole scans"]["num_nodules"]) == pooled.num_nodules
+
+
 def test_the_csv_has_operating_points_calibration_and_what_was_carried_over(judgement: Judgement) -> None:
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO(csv_text(judgement)))}
     ge, site = rows["GE"], judgement.sites[0]

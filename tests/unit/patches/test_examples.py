@@ -64,6 +64,18 @@ def test_a_held_out_sites_own_test_patients_and_their_patches_are_those_of_the_s
     assert torch.equal(apart.fixed("test").load(own_N), source.fixed("test").load(everything_N))
 
 
+def test_hard_background_lies_where_it_was_mined(make_case: MakeCase) -> None:
+    config = RunConfig(patches=PatchConfig(size=8, jitter_mm=0.0, hard_fraction=1.0))
+    case = make_case(edge=32)
+    site = site_examples([case] + [make_case(name=name, edge=32) for name in "bcd"], config, site="GE", held_out=False)
+    (trains, *_) = site.cases("train")
+    voxel_3 = np.array([[16, 15, 14]])
+    x_BCDHW = site.training(1, {trains.case_id: voxel_3}).load(range(len(site.training(1))))
+    z, y, x = voxel_3[0] - 3  # the middle of an even cube lies half a voxel after the voxel
+    cut_DHW = torch.from_numpy(trains.image_DHW[z : z + 8, y : y + 8, x : x + 8].astype(np.float32) + 1000) / 1400
+    assert sum(torch.allclose(cube_CDHW[0], cut_DHW, atol=1e-6) for cube_CDHW in x_BCDHW) == 1
+
+
 def test_nodules_that_the_task_cannot_use_are_counted(make_case: MakeCase, nodule_at: NoduleAt) -> None:
     case = make_case(
         nodule_at((9, 9, 9), readers=1),

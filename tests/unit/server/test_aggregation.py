@@ -10,7 +10,7 @@ import pytest
 
 from fedlung.errors import UpdateError
 from fedlung.protocol import State, TrainReply
-from server.aggregation import WeightedMean, checked
+from server.aggregation import BLOCK, WeightedMean, all_finite, checked
 from server.averaging import LateAverage
 
 
@@ -59,6 +59,25 @@ def test_the_mean_is_the_float64_mean_rounded_once() -> None:
         stacked = np.stack([state[name].astype(np.float64) for state in states])
         np.testing.assert_array_equal(merged[name], (np.tensordot(numbers, stacked, axes=1) / 54).astype(np.float32))
         assert merged[name].dtype == np.float32 and merged[name].shape == like.shape
+
+
+def test_a_tensor_of_several_blocks_is_the_same_mean() -> None:
+    rng = np.random.default_rng(0)
+    values_KP = rng.normal(size=(3, 2 * BLOCK + 5)).astype(np.float32)
+    numbers = (3, 10, 17)
+    updates = {f"site-{n}": (n, {"w": values_P.reshape(1, -1)}) for n, values_P in zip(numbers, values_KP, strict=True)}
+    merged = mean_of(updates, {"w": np.zeros((1, values_KP.shape[1]), np.float32)})
+    expected_P = sum(n * values_P.astype(np.float64) for n, values_P in zip(numbers, values_KP, strict=True)) / 30
+    np.testing.assert_array_equal(merged["w"], expected_P.astype(np.float32)[None])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_large_numbers_are_finite_even_where_their_squares_are_not(dtype: type) -> None:
+    largest = np.finfo(dtype).max
+    assert all_finite(np.array([largest, -largest], dtype))
+    for wrong in (np.inf, -np.inf, np.nan):
+        assert not all_finite(np.array([1, wrong], dtype))
+        assert not all_finite(np.array([largest, wrong], dtype))
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,19 @@ def test_a_new_process_trains_on_what_the_old_one_prepared(site: Path) -> None:
     assert any(not np.array_equal(state[name], before) for name, before in state_of(old).items())
 
 
+def test_hard_negatives_are_mined_in_every_second_round_and_change_no_other(site: Path) -> None:
+    def trained(server_round: int, mine_every: int) -> State:
+        own = worker(site, **{"patches.mine-every": mine_every, "federation.local-epochs": 1})
+        own.prepare(PrepareTask(held_out=False))
+        return own.train(TrainTask(server_round, learning_rate=0.01, num_negative=10, num_positive=10), state_of(own))[
+            1
+        ]
+
+    for server_round, is_alike in ((1, True), (2, False)):
+        plain, mining = trained(server_round, 0), trained(server_round, 2)
+        assert all(np.array_equal(plain[name], mining[name]) for name in plain) is is_alike
+
+
 def test_a_held_out_site_has_test_patients_only_and_refuses_to_train(site: Path) -> None:
     own = worker(site, **{"federation.held-out": "GE"})
     ledger = own.prepare(PrepareTask(held_out=True))
