@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -176,7 +177,7 @@ def _end_with(parent: int) -> None:
     """End this process when the one that started it is gone, however that ended: nothing trains on unseen."""
     while os.getppid() == parent:
         time.sleep(LOOK_EVERY_S)
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _prepare(pool: ProcessPoolExecutor, app: Path, federation: Path, config: RunConfig, fold: Fold) -> None:
