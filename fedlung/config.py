@@ -202,6 +202,21 @@ class ScannerConfig(Section):
         return self
 
 
+class RescanConfig(Section):
+    """One scanner through which the source sites' test patches are judged once more, last of all; 0: as they are."""
+
+    thickness_mm: float = Field(0.0, ge=0.0, description="of slices that touch; no change where voxels are as thick")
+    f50_per_mm: float = Field(0.0, ge=0.0, description="in-plane frequency at which contrast is halved")
+    edge_gain: float = Field(0.0, ge=0.0, description="enhancement of edges, as by a lung kernel")
+    noise_hu: float = Field(0.0, ge=0.0, description="deviation of the noise that is added")
+    noise_peak_per_mm: Positive = Field(0.2, description="frequency at which that noise's spectrum peaks")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything about the scanner is another."""
+        return any((self.thickness_mm, self.f50_per_mm, self.edge_gain, self.noise_hu))
+
+
 class ModelConfig(Section):
     """The network."""
 
@@ -372,6 +387,7 @@ class RunConfig(Section):
     split: SplitConfig = SplitConfig()
     augment: AugmentConfig = AugmentConfig()
     scanner: ScannerConfig = ScannerConfig()
+    rescan: RescanConfig = RescanConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -389,6 +405,8 @@ class RunConfig(Section):
             raise ValueError(f"prepare.cube is for task.name 'scan'; {self.task.name!r} wants isotropic cases")
         if self.task.name == "scan" and self.scanner.probability:
             raise ValueError("scanner.probability wants voxels of a known edge in mm, which task.name 'scan' has not")
+        if self.task.name == "scan" and self.rescan.is_on:
+            raise ValueError("rescan wants voxels of a known edge in mm, which task.name 'scan' has not")
         if self.evaluate.adapt_patients and (self.model.norm != "batch" or self.model.name == "simple-cnn"):
             raise ValueError(
                 "evaluate.adapt-patients is for BatchNorm's statistics: set model.norm 'batch' and a residual network"

@@ -204,7 +204,7 @@ class EvaluateTask(Said):
 
 @dataclass(frozen=True)
 class EvaluateReply(Said):
-    """Statistics by score: "model"; baselines that need no network, such as "size"; "adapted" (``sites/adapted.py``).
+    """Statistics by score: "model"; "size", which needs no network; "adapted" and "rescanned", where a run asks for it.
 
     subgroups  the model's scores of parts of the same examples, each patient weighted as in the whole
     withheld   subgroups that the site has and does not tell of, and why

@@ -19,6 +19,7 @@ from fedlung.evaluation.statistics import add_statistics
 from fedlung.protocol import EvaluateReply, SiteLedger
 from server.detection import judge_detection
 from server.evidence import Evidence, provenance, run_history
+from server.rescanned import judge_rescanned
 from server.selection import freeze
 from server.subgroups import size_standardised, subgroup_rows
 
@@ -53,10 +54,12 @@ def judge(config: RunConfig, evidence: Evidence, selection: Selection) -> Judgem
         )
     frozen, record = freeze(selected[0].validation, config.evaluate.threshold)
     measure = Measure(frozen=frozen, confidence=config.evaluate.confidence)
+    results = _site_results(config, evidence, measure)
     judgement = Judgement(
-        **_site_results(config, evidence, measure),
+        **results,
         subgroups=subgroup_rows(evidence.tests, measure, config.federation.held_out_names),
         size_standardised=size_standardised(evidence.tests, measure, config.federation.held_out_names),
+        rescanned=judge_rescanned(config, evidence.tests, measure, results["gap"].auc),
         detection=judge_detection(config, evidence.tests),
         **record,
         **run_history(evidence),

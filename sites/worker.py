@@ -19,7 +19,7 @@ import fedlung
 from fedlung.config import RunConfig
 from fedlung.errors import DataError, ProtocolError
 from fedlung.evaluation.detection import DetectionStatistics
-from fedlung.evaluation.scores import ADAPTED, MODEL
+from fedlung.evaluation.scores import ADAPTED, MODEL, RESCANNED
 from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import ScoreStatistics, patient_weights, size_logits, weighted_statistics
 from fedlung.evaluation.subgroups import Known, Members, Reason, may_be_told, members_of
@@ -27,10 +27,11 @@ from fedlung.hospital.data import data_fingerprint, load_data, prepare_data
 from fedlung.hospital.profile import SiteProfile
 from fedlung.model.losses import class_weights, focal_loss
 from fedlung.model.networks import build_model
-from fedlung.model.predict import predict_logits
+from fedlung.model.predict import Loadable, predict_logits
 from fedlung.patches.archive import PatchArchive
 from fedlung.patches.dataset import ExampleSet
 from fedlung.patches.examples import SiteExamples, site_examples
+from fedlung.patches.rescanned import RescannedSet
 from fedlung.preprocess.case import Case
 from fedlung.protocol import (
     START_LOSS,
@@ -46,6 +47,7 @@ from fedlung.protocol import (
     TrainTask,
     Undetected,
 )
+from fedlung.seeding import derive
 from fedlung.training.loop import train_round
 from sites.adapted import adapted_logits
 from sites.detected import detected, mined
@@ -160,8 +162,8 @@ class SiteWorker:
         models = [self._model(state) for state in states]
         logits_N = np.mean([self._logits(model, examples) for model in models], axis=0)
         detection, undetected = self._detected(models, task) if task.with_detection else ({}, "")
-        # ORDER: last, for it changes the models.
-        scores = self._scores(logits_N, examples) + self._adapted(models, examples, task)
+        scores = self._scores(logits_N, examples) + self._rescanned(models, examples, task)
+        scores += self._adapted(models, examples, task)  # ORDER: last, for it changes the models.
         told, withheld = self._subgroups(examples) if task.with_subgroups else ({}, {})
         return EvaluateReply(
             site=self.profile.name,
@@ -203,7 +205,7 @@ class SiteWorker:
             raise ProtocolError(f"{text}: {error}", public=text) from error
         return model
 
-    def _logits(self, model: nn.Module, examples: ExampleSet) -> np.ndarray:
+    def _logits(self, model: nn.Module, examples: Loadable) -> np.ndarray:
         return predict_logits(
             model,
             examples,
@@ -224,6 +226,16 @@ class SiteWorker:
         if self.config.task.name != "malignancy" or np.isnan(examples.diameter_mm_N).any():
             return [(MODEL, logits_N)]
         return [(MODEL, logits_N), (SIZE, size_logits(examples.diameter_mm_N.astype(np.float64)))]
+
+    def _rescanned(
+        self, models: Sequence[nn.Module], examples: ExampleSet, task: EvaluateTask
+    ) -> list[tuple[str, np.ndarray]]:
+        """The model's scores through another scanner, where a source site is judged for the last time."""
+        if not (self.config.rescan.is_on and not self.is_held_out and task.with_subgroups):
+            return []
+        rng = derive(self.config.seed, "rescan", self.profile.name)
+        seen = RescannedSet(examples, self.config.rescan, self.config.prepare, rng)
+        return [(RESCANNED, np.mean([self._logits(model, seen) for model in models], axis=0))]
 
     def _adapted(
         self, models: Sequence[nn.Module], examples: ExampleSet, task: EvaluateTask

@@ -16,6 +16,7 @@ def plain_words(judgement: Judgement) -> tuple[str, ...]:
         *(_about_held_out(row, judgement.confidence) for row in judgement.sites if row.role == "held-out"),
         _about_gap(judgement),
         _about_sizes(judgement),
+        _about_rescanned(judgement),
         _about_detection(judgement),
         *(_about_calibration(row) for row in judgement.sites if row.role == "held-out"),
         *(_about_size(row) for row in judgement.sites),
@@ -86,6 +87,27 @@ def _about_sizes(judgement: Judgement) -> str:
         f"With one mix of nodule sizes at every site the gap in AUC would be {found.gap.value:+.3f}"
         f"{_interval(found.gap)}, {plain.value:+.3f} as it is; the difference is what sizes account for"
         + ("." if found.share > 0.9 else f", over strata that hold {found.share:.0%} of the sources' mix.")
+    )
+
+
+def _about_rescanned(judgement: Judgement) -> str:
+    """What another scanner would cost the source sites, and what that does not show."""
+    found = judgement.rescanned
+    if found is None:
+        return ""
+    if found.cost.value is None:
+        return f"What another scanner would cost the source sites is undefined: {found.cost.reason}."
+    share = found.share
+    explained = f"no share of the gap can be told ({share.reason})"
+    if share.value is not None:
+        interval = "" if share.low is None or share.high is None else f" [{share.low:.0%}, {share.high:.0%}]"
+        explained = f"that is {share.value:.0%}{interval} of the gap"
+    return (
+        "On the source sites' own test patients the virtual scanner would cost the model "
+        f"{found.cost.value:+.3f}{_interval(found.cost)} of AUC on average; {explained}. It says what such scanning "
+        "would cost the good sites, and not that the scanner is what makes another site worse. It means nothing where "
+        "the scanner set here is not like that site's, and it cannot make thin slices of thick ones or bring back what "
+        "the window or 8 bits took away."
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fedlung.config import SelectionRule
-from fedlung.evaluation.estimates import Estimate, Metrics, Record, Scores
+from fedlung.evaluation.estimates import Comparison, Estimate, Metrics, Record, Scores
 
 FORMAT_VERSION = 3
 
@@ -85,6 +85,27 @@ class SizeStandardised(Record):
     share: float
     sites: dict[str, Estimate]
     gap: Estimate
+
+
+class RescannedRow(Record):
+    """A source site's AUC as its patients were scanned, as through another scanner, and the paired difference."""
+
+    site: str
+    auc: Estimate
+    rescanned: Estimate
+    cost: Comparison
+
+
+class Counterfactual(Record):
+    """What another scanner would cost the source sites, and how much of the gap in AUC that is.
+
+    ``share`` is undefined wherever the gap is not shown to be above 0.
+    """
+
+    definition: str
+    rows: tuple[RescannedRow, ...]
+    cost: Estimate
+    share: Estimate
 
 
 class DetectionRow(Record):
@@ -255,6 +276,7 @@ class Judgement(Record):
     gap: Gap
     subgroups: tuple[SubgroupRow, ...] = ()
     size_standardised: SizeStandardised | None = None  # null: no site knows sizes
+    rescanned: Counterfactual | None = None  # null: nothing is rescanned in this run
     detection: Detection | None = None  # null: scans are not searched in this run
     threshold: Threshold
     operating_points: OperatingPoints

@@ -18,6 +18,7 @@ from fedlung.evaluation.reliability import reliability
 from fedlung.evaluation.statistics import ScoreStatistics
 
 MODEL = "model"  # the network's scores; every other name is a baseline's
+RESCANNED = "rescanned"  # nor this: the network's on the same examples as another scanner would have shown them
 ADAPTED = "adapted"  # but this: the network's once its statistics were taken anew from images of the site
 
 ScoresByName = Mapping[str, ScoreStatistics]

@@ -29,7 +29,7 @@ class Measurement:
     why: str = ""
 
 
-NOTHING = Measurement(Value(math.nan, np.empty(0)), 0, "no fold gives it")
+NOTHING = Measurement(Value(math.nan, np.empty(0)), 0, "no run of the plan gives it")
 
 
 def measurement(sample: Measured, metric: str) -> Measurement:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fedlung.evaluation.claims import FEW_PATIENTS
 from fedlung.evaluation.estimates import Comparison, Estimate
 from fedlung.evaluation.power import detectable_difference
+from fedlung.evaluation.report.words import UNDEFINED
 from fedlung.loso.record import LosoResults, Row
 
 # The standard error of an AUC goes to 0 at 1, and below a half a model has nothing to lose: planned for in between.
@@ -134,12 +135,15 @@ def _about_gaps(results: LosoResults) -> Iterable[str]:
     """Of every federated method, whether its gap's interval holds 0: one sentence for those of which the same holds."""
     methods: dict[str, list[str]] = {}
     for row in (row for row in _auc(results) if row.kind == "method"):
-        methods.setdefault(_meaning(row.gap), []).append(f"{row.name} ({_signed(row.gap)})")
-    for meaning, told in methods.items():
-        yield f"The gap in AUC (sources minus unseen) {meaning}: {', '.join(told)}."
+        told = row.name if row.gap.value is None else f"{row.name} ({_signed(row.gap)})"
+        methods.setdefault(_meaning(row.gap), []).append(told)
+    for meaning, names in methods.items():
+        yield f"The gap in AUC (sources minus unseen) {meaning}: {', '.join(names)}."
 
 
 def _meaning(gap: Estimate) -> str:
+    if gap.value is None:
+        return f"is undefined ({gap.reason})"
     if gap.low is None or gap.high is None:
         return f"has no interval ({gap.reason}), so that nothing is shown by it"
     if gap.low <= 0.0 <= gap.high:
@@ -167,15 +171,25 @@ def _about_oracle(results: LosoResults) -> str:
 
 
 def _about_size(results: LosoResults) -> Iterable[str]:
-    """Which sites a method beats the diameter at, and which not."""
+    """At which sites a method ranks better or worse than the diameter, and at which it cannot be said."""
     for row in (row for row in _auc(results) if row.kind == "method"):
         found = {site: told.difference for site, told in row.to_size.items() if told.difference.value is not None}
         if not found:
             continue
-        beaten = [site for site, gap in found.items() if gap.low is not None and gap.low > 0.0]
-        others = [f"{site} ({_signed(gap)})" for site, gap in found.items() if site not in beaten]
-        said = f"shown to rank better than the nodules' diameter alone at {', '.join(beaten) or 'no site'}"
-        yield f"{row.name} is {said}{', not at ' + ', '.join(others) if others else ''}."
+        better = [site for site, gap in found.items() if gap.low is not None and gap.low > 0.0]
+        worse = [site for site, gap in found.items() if gap.high is not None and gap.high < 0.0]
+        lists = {
+            "is shown to rank better at": better or ["no site"],
+            "worse at": worse,
+            "neither is shown at": [site for site in found if site not in (*better, *worse)],
+        }
+        told = "; ".join(f"{what} {', '.join(_with(found, sites))}" for what, sites in lists.items() if sites)
+        yield f"Against the nodules' diameter alone, {row.name} {told}."
+
+
+def _with(found: Mapping[str, Estimate], sites: Sequence[str]) -> list[str]:
+    """The sites' names with what was found there."""
+    return [f"{site} ({_signed(found[site])})" if site in found else site for site in sites]
 
 
 def _about_thickness(results: LosoResults) -> str:
@@ -275,6 +289,8 @@ def _count(number: int, what: str) -> str:
 
 
 def _says(found: Estimate) -> str:
+    if found.value is None:
+        return UNDEFINED
     interval = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
     return f"{found.value:.3f}{interval}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.console import Group
@@ -16,8 +16,8 @@ from fedlung.loso.record import LosoResults, Row
 SHORT_NAMES = {
     "uniform weights": "uniform",
     "pooled training": "pooled",
-    "each site alone (mean of the models)": "alone, mean",
-    "ensemble of the models trained alone": "alone, ensemble",
+    "each site alone (mean of the models)": "alone (mean)",
+    "ensemble of the models trained alone": "alone (ensemble)",
     "constant answer": "constant",
     "nodule diameter alone": "diameter only",
     "slice thickness alone": "thickness only",
@@ -101,25 +101,37 @@ def _title(results: LosoResults) -> str:
 
 
 def _missing(results: LosoResults) -> str:
-    """What the oracle is, and why a number is undefined or doubtful: each reason once, with its sites."""
+    """What the oracle is, and why a number is undefined or doubtful: each reason once."""
+    lines = ["* trained at all sites, on their own test patients: no generalization."]
+    return "\n".join([*lines, *_doubtful(results), *_undefined(results)])
+
+
+def _doubtful(results: LosoResults) -> list[str]:
+    """Why intervals are doubtful, by reason: it lies with the site or with the seeds, and is the same for many rows."""
     sites: dict[str, list[str]] = {}
     for row in results.tables["auc"].rows:
         for site, cell in row.unseen.items():
-            what = f"{SHORT_NAMES.get(row.name, row.name)}: {cell.estimate.reason}" if _is_odd(cell.estimate) else ""
-            what = what or str(cell.estimate.reason or "")
-            if what and site not in sites.setdefault(what, []):
-                sites[what].append(site)
-    lines = [f"{_where(names, results)}{reason}." for reason, names in sites.items()]
-    return "\n".join(["* trained at all sites, on their own test patients: no generalization.", *lines])
+            found = cell.estimate
+            if found.value is not None and found.reason and site not in sites.setdefault(found.reason, []):
+                sites[found.reason].append(site)
+    return [f"{_where(names, results)}{reason}." for reason, names in sites.items()]
 
 
-def _where(sites: list[str], results: LosoResults) -> str:
+def _undefined(results: LosoResults) -> list[str]:
+    """The rows that are undefined at the same sites for the same reason, in one line."""
+    rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for row in results.tables["auc"].rows:
+        sites: dict[str, list[str]] = {}
+        for site, cell in row.unseen.items():
+            if cell.estimate.value is None:
+                sites.setdefault(str(cell.estimate.reason), []).append(site)
+        for reason, names in sites.items():
+            rows.setdefault((reason, tuple(names)), []).append(SHORT_NAMES.get(row.name, row.name))
+    return [f"{_where(sites, results)}{', '.join(names)}: {reason}." for (reason, sites), names in rows.items()]
+
+
+def _where(sites: Sequence[str], results: LosoResults) -> str:
     return "" if len(sites) == len(results.sites) else f"{', '.join(sites)}: "
-
-
-def _is_odd(found: Estimate) -> bool:
-    """Whether the reason is the row's own: that of a doubtful interval is the site's, and all rows share it."""
-    return found.value is None
 
 
 def _caption(results: LosoResults) -> str:

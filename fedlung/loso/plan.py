@@ -17,6 +17,7 @@ from fedlung.loso.methods import Method, method_of
 Kind = Literal["federated", "pooled", "alone", "ensemble", "oracle"]
 
 POOL = "Pooled"  # the node that has all source sites' patients, where one machine has them
+RESERVED = {POOL, "mean"}  # "mean" stands beside the sites' names in the results
 REFERENCE = "fedavg"  # of the baselines, and what every method is compared with
 UNIFORM = "uniform"
 
@@ -83,10 +84,10 @@ def plan(config: RunConfig) -> tuple[Fold, ...]:
     method's configuration that does not fit together.
     """
     sites = config.federation.site_names
-    if len(sites) < 3 or POOL in sites:
+    if len(sites) < 3 or not RESERVED.isdisjoint(sites):
         raise ConfigError(
-            f"leave-one-site-out needs the names of at least three sites, none of them {POOL!r}: set federation.sites "
-            f"(found {', '.join(sites) or 'none'})"
+            f"leave-one-site-out needs the names of at least three sites, none of them {POOL!r} or 'mean': set "
+            f"federation.sites (found {', '.join(sites) or 'none'})"
         )
     methods = _methods(config.loso)
     folds = tuple(fold for number in range(config.loso.seeds) for fold in _folds(config, methods, config.seed + number))

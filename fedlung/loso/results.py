@@ -18,7 +18,7 @@ from fedlung.loso.folds import FinishedFold, Folds, fold_rows, load_folds
 from fedlung.loso.plan import REFERENCE, Fold, plan
 from fedlung.loso.record import Cell, LosoResults, MatrixRow, Row, SiteSize, Table
 from fedlung.loso.report import render
-from fedlung.loso.rows import Family, Rows, across, lowest, trained_on
+from fedlung.loso.rows import MEAN, Family, Rows, across, trained_on, worst_of
 from fedlung.loso.withoutpixels import constant, thickness_alone
 
 RESULTS_FILE = "loso.json"
@@ -101,14 +101,13 @@ def _table(folds: Folds, metric: str, families: tuple[Family, ...], reference: F
 def _adjusted(rows: list[Row]) -> list[Row]:
     """The rows with Holm's p-values: of all methods at all sites as one family, of their means as another."""
     by_site = {(row.name, site): found.p_value for row in rows for site, found in row.to_reference.items()}
-    means = holm({row: value for (row, site), value in by_site.items() if site == "mean"})
-    sites = holm({f"{row}|{site}": value for (row, site), value in by_site.items() if site != "mean"})
+    means = holm({row: value for (row, site), value in by_site.items() if site == MEAN})
+    sites = holm({f"{row}|{site}": value for (row, site), value in by_site.items() if site != MEAN})
     return [
         row.model_copy(
             update={
                 "adjusted_p": {
-                    site: means[row.name] if site == "mean" else sites[f"{row.name}|{site}"]
-                    for site in row.to_reference
+                    site: means[row.name] if site == MEAN else sites[f"{row.name}|{site}"] for site in row.to_reference
                 }
             }
         )
@@ -135,15 +134,15 @@ def _without_pixels(rows: Rows, folds: Folds, reference: Family) -> Iterable[Row
 def _bare_row(name: str, rows: Rows, folds: Folds, of: Callable[[str, int], Measurement | None]) -> Row:
     by_site = {site: [of(site, seed) for seed in folds.seeds] for site in folds.sites}
     cells = {site: rows.cell(by_seed) for site, by_seed in by_site.items()}
-    worst = lowest({site: found.estimate for site, found in cells.items()})
+    worst = worst_of({site: found.estimate for site, found in cells.items()}, rows.metric)
     nothing = Estimate(reason="nothing was trained")
     return Row(
         name=name,
         kind="without pixels",
         unseen=cells,
-        unseen_mean=rows.cell(across(by_site.values())),
+        unseen_mean=rows.cell(across(by_site)),
         worst_site=worst,
-        worst=cells[worst].estimate if worst else Estimate(reason="undefined at every site"),
+        worst=cells[worst].estimate if worst else Estimate(reason="no site is the worst one"),
         source_mean=Cell(estimate=nothing, seeds=across_seeds([]), values=()),
         gap=nothing,
         gaps={},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedlung.config import Scalar
@@ -14,7 +14,11 @@ from fedlung.loso.plan import Fold, Kind
 from fedlung.loso.record import Cell, Row, RowKind
 
 SIZE = "size"
+MEAN = "mean"  # beside the sites' names
+# Where worse is: +1 above, -1 below. A calibration slope is best at 1.
+WORSE = {"auc": -1, "auprc_adjusted": -1, "sensitivity_at_spec90": -1, "specificity_at_sens90": -1, "brier": 1}
 
+BySeed = Sequence[Measurement | None]
 Pick = Callable[[FinishedFold], Measurement | None]
 
 
@@ -46,27 +50,23 @@ class Rows:
 
     def row(self, family: Family) -> Row:
         """The row of a family of folds."""
-        sites = self.folds.sites
-        unseen = {site: self._by_seed(self.unseen, family, site) for site in sites}
-        source = {site: self._by_seed(self.source, family, site) for site in sites}
+        unseen, source = self._of(self.unseen, family), self._of(self.source, family)
         cells = {site: self.cell(by_seed) for site, by_seed in unseen.items()}
-        worst = lowest({site: found.estimate for site, found in cells.items()})
-        means = {site: _mean_of(by_seed) for site, by_seed in unseen.items()}
-        source_means = {site: _mean_of(by_seed) for site, by_seed in source.items()}
+        worst = worst_of({site: found.estimate for site, found in cells.items()}, self.metric)
         return Row(
             name=family.name,
             kind=family.kind,
             unseen=cells,
-            unseen_mean=self.cell(across(unseen.values())),
+            unseen_mean=self.cell(across(unseen)),
             worst_site=worst,
-            worst=cells[worst].estimate if worst else Estimate(reason="undefined at every site"),
-            source_mean=self.cell(across(source.values())),
-            gap=self._told(minus(mean(list(source_means.values())), mean(list(means.values())))),
-            gaps={site: self._told(minus(source_means[site], means[site])) for site in sites},
-            to_oracle={site: self._told(self._to_oracle(family, site)) for site in sites},
-            to_reference=self._to_reference(family, means),
+            worst=cells[worst].estimate if worst else Estimate(reason="no site is the worst one"),
+            source_mean=self.cell(across(source)),
+            gap=self._told(paired(across(source), across(unseen))),
+            gaps={site: self._told(paired(source[site], unseen[site])) for site in unseen},
+            to_oracle=self._to_oracle(family),
+            to_reference=self._to_reference(family, unseen),
             adjusted_p={},
-            to_size={site: comparison(self._to_size(family, site), self.confidence) for site in sites},
+            to_size=self._to_size(unseen),
             missing={fold.name: reason for fold, reason in self.folds.absent.items() if fold in family.folds},
             settings=dict(family.settings),
         )
@@ -87,7 +87,7 @@ class Rows:
             for site in self.folds.sites
         }
 
-    def cell(self, by_seed: Sequence[Measurement | None]) -> Cell:
+    def cell(self, by_seed: BySeed) -> Cell:
         """The mean over seeds, and what they did."""
         return cell(by_seed, self.confidence)
 
@@ -114,10 +114,9 @@ class Rows:
                 return measurement(sample, self.metric)
         return None
 
-    def _by_seed(
-        self, of: Callable[[Family, str, int], Measurement | None], family: Family, site: str
-    ) -> list[Measurement | None]:
-        return [of(family, site, seed) for seed in self.folds.seeds]
+    def _of(self, what: Callable[[Family, str, int], Measurement | None], family: Family) -> dict[str, BySeed]:
+        """By unseen site."""
+        return {site: [what(family, site, seed) for seed in self.folds.seeds] for site in self.folds.sites}
 
     def _mean_over(self, family: Family, site: str, seed: int, pick: Pick) -> Measurement | None:
         """The mean over the folds in which the site is unseen; None where one of them is absent or gives nothing."""
@@ -141,41 +140,43 @@ class Rows:
     def _fold(self, kind: Kind, seed: int) -> FinishedFold | None:
         return next((f for fold, f in self.folds.finished.items() if (fold.kind, fold.seed) == (kind, seed)), None)
 
-    def _to_oracle(self, family: Family, site: str) -> Measurement:
-        return self._paired(lambda seed: self.oracle(site, seed), lambda seed: self.own_test(family, site, seed))
+    def _to_oracle(self, family: Family) -> dict[str, Estimate]:
+        apart = self._of(self.own_test, family)
+        oracle = {site: [self.oracle(site, seed) for seed in self.folds.seeds] for site in apart}
+        return {site: self._told(paired(oracle[site], apart[site])) for site in apart}
 
-    def _to_size(self, family: Family, site: str) -> Measurement:
-        return self._paired(lambda seed: self.unseen(family, site, seed), lambda seed: self.size(site, seed))
+    def _to_size(self, unseen: Mapping[str, BySeed]) -> dict[str, Comparison]:
+        size = {site: [self.size(site, seed) for seed in self.folds.seeds] for site in unseen}
+        return {site: self._compared(unseen[site], size[site]) for site in unseen}
 
-    def _to_reference(self, family: Family, means: Mapping[str, Measurement]) -> dict[str, Comparison]:
+    def _to_reference(self, family: Family, unseen: Mapping[str, BySeed]) -> dict[str, Comparison]:
         if family == self.reference:
             return {}
-        other = {site: _mean_of(self._by_seed(self.unseen, self.reference, site)) for site in self.folds.sites}
-        differences = {site: minus(means[site], other[site]) for site in self.folds.sites}
-        differences["mean"] = minus(mean(list(means.values())), mean(list(other.values())))
-        return {site: comparison(difference, self.confidence) for site, difference in differences.items()}
+        other = self._of(self.unseen, self.reference)
+        by_site = {site: self._compared(unseen[site], other[site]) for site in unseen}
+        return by_site | {MEAN: self._compared(across(unseen), across(other))}
 
-    def _paired(
-        self, one: Callable[[int], Measurement | None], other: Callable[[int], Measurement | None]
-    ) -> Measurement:
-        """The mean over the seeds in which there are both of one minus the other."""
-        pairs = [(one(seed), other(seed)) for seed in self.folds.seeds]
-        return mean([minus(first, second) for first, second in pairs if first is not None and second is not None])
+    def _compared(self, one: BySeed, other: BySeed) -> Comparison:
+        return comparison(paired(one, other), self.confidence)
 
     def _told(self, found: Measurement) -> Estimate:
         return estimate(found, self.confidence)
 
 
-def _mean_of(by_seed: Sequence[Measurement | None]) -> Measurement:
-    return mean([one for one in by_seed if one is not None])
+def paired(one: BySeed, other: BySeed) -> Measurement:
+    """The mean, over the seeds that have both, of one minus the other."""
+    pairs = zip(one, other, strict=True)
+    return mean([minus(first, second) for first, second in pairs if first is not None and second is not None])
 
 
-def across(by_site: Iterable[Sequence[Measurement | None]]) -> list[Measurement | None]:
+def across(by_site: Mapping[str, BySeed]) -> BySeed:
     """By seed, the mean over the sites; None where a site has no run of that seed."""
-    seeds = list(zip(*by_site, strict=True))
+    seeds = list(zip(*by_site.values(), strict=True))
     return [None if None in sites else mean([one for one in sites if one is not None]) for sites in seeds]
 
 
-def lowest(estimates: Mapping[str, Estimate]) -> str | None:
+def worst_of(estimates: Mapping[str, Estimate], metric: str) -> str | None:
+    """The site with the worst value; None where none has a value, or the metric has no worse end."""
+    sign = WORSE.get(metric)
     defined = {site: found.value for site, found in estimates.items() if found.value is not None}
-    return min(defined, key=lambda site: (defined[site], site)) if defined else None
+    return min(defined, key=lambda site: (-sign * defined[site], site)) if sign and defined else None

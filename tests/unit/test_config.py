@@ -74,6 +74,7 @@ def test_site_names_are_stripped_and_unique_in_their_order() -> None:
         ({"augment.noise-sd": float("nan")}, "finite"),
         ({"augment.scale-min": 1.2, "augment.scale-max": 0.9}, "scale-min 1.2 must not be above scale-max 0.9"),
         ({"task.name": "scan", "prepare.cube": 4}, "cube"),
+        ({"task.name": "scan", "prepare.cube": 32, "rescan.thickness-mm": 5}, "rescan wants voxels of a known edge"),
         ({"prepare.spacing-mm": 0.01}, "spacing-mm"),
         ({"prepare.hu-min": -100_000}, "hu-min"),
         ({"optimizer.batch-size": 1, "model.norm": "batch"}, "batch-size"),

@@ -1,6 +1,7 @@
 """The page's sections on how the model did, after the table of sites."""
 
 from fedlung.evaluation.report.parts import DETECTION, SUBGROUPS
+from fedlung.evaluation.report.rescanned import RESCANNED_SECTION
 
 OPERATING = """
 <section aria-labelledby="operating"><h2 id="operating">At a specificity, and at a sensitivity, of .90</h2>
@@ -32,7 +33,7 @@ as it does at the site.</caption>
 BASELINES_AND_ROC = """
 <section aria-labelledby="baselines"><h2 id="baselines">Beside what needs no network</h2>
 {% set notes = new_notes() %}
-{% set baselines = j.pooled.baselines | reject('equalto', 'adapted') | list %}
+{% set baselines = j.pooled.baselines | reject('in', ('adapted', 'rescanned')) | list %}
 <div class="scroll"><table><caption>A model that does not beat these has shown nothing.</caption>
 <thead><tr>{{ heads(['Site']) }}<th scope="col">Patients<small>pos / neg</small></th>{{ heads(['AUC, model']) }}
 {% for baseline in baselines %}{{ heads(['AUC, ' ~ baseline ~ ' alone', 'Model − ' ~ baseline]) }}{% endfor %}
@@ -137,4 +138,4 @@ are no repetitions.</p>
 {% endif %}
 """
 
-RESULTS = OPERATING + BASELINES_AND_ROC + CALIBRATION + SUBGROUPS + DETECTION + CURVES
+RESULTS = OPERATING + BASELINES_AND_ROC + CALIBRATION + SUBGROUPS + RESCANNED_SECTION + DETECTION + CURVES

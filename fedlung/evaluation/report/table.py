@@ -62,10 +62,9 @@ def _line(
     for metric in METRICS:
         line |= _columns(metric, getattr(row, metric))
     line["ece_floor"] = getattr(row, "ece_floor", None)
-    size = row.baselines.get("size") if isinstance(row, Scores) else None
-    line |= _columns("size_auc", size or Estimate())
-    adapted = row.baselines.get("adapted") if isinstance(row, Scores) else None
-    line |= _columns("adapted_auc", adapted or Estimate())
+    for name_beside in ("size", "adapted", "rescanned"):
+        beside = row.baselines.get(name_beside) if isinstance(row, Scores) else None
+        line |= _columns(f"{name_beside}_auc", beside or Estimate())
     line["constant_accuracy"] = row.constant.accuracy if isinstance(row, Scores) else None
     reasons = {metric: getattr(row, metric).reason for metric in METRICS}
     line["notes"] = "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items() if reason)

@@ -25,7 +25,7 @@ from fedlung.evaluation.report.plotstyle import (
     size_in_pixels,
     svg,
 )
-from fedlung.evaluation.report.words import with_interval
+from fedlung.evaluation.report.words import UNDEFINED, with_interval
 from fedlung.loso.record import LosoResults, Row, RowKind
 from fedlung.webpage import ACCENT, APART, INK, LINE, SOFT, data_uri
 
@@ -114,10 +114,15 @@ def _draw_panel(
         if found.value is not None:
             axes.plot(found.value, y, clip_on=False, zorder=3, **look)
         else:
-            axes.text(limits[0], y, "undefined", color=SOFT, fontsize=SMALL, va="center_baseline", fontstyle="italic")
+            _write_undefined(axes, limits[0], y)
     axes.set_title(shown_name(panel.title), fontsize=SMALL, fontweight="bold", loc="left", pad=6)
     axes.set(xlim=limits, ylim=(heights[-1] + 0.6, -0.6), yticks=(), xlabel="AUC")
     _set_ticks(axes, limits)
+
+
+def _write_undefined(axes: Axes, x: float, y: float) -> None:
+    paper = {"facecolor": "white", "linewidth": 0, "pad": 1}  # the line at chance does not run through the word
+    axes.text(x, y, UNDEFINED, color=SOFT, fontsize=SMALL, va="center_baseline", fontstyle="italic", bbox=paper)
 
 
 def _set_ticks(axes: Axes, limits: tuple[float, float]) -> None:

@@ -21,6 +21,7 @@ section.apart { border-color: var(--apart); border-left-width: 4px; }
   thead th, tbody.kind th.kind { font-size: 9.5px; } .forest { overflow: visible; } .forest img { min-width: 0; }
   section.apart { border-left: 3px solid var(--apart); padding-left: 10px; }
   th[scope=row] { max-width: 180px; } h3 { break-after: avoid; } .scroll, tbody.kind { break-inside: avoid; }
-  caption, figcaption, .notes { font-size: 10.5px; } }
+  caption, figcaption, .notes { font-size: 10.5px; } section > p { break-after: avoid; }
+  td, th { padding: 2px 5px; } ul.said { max-width: none; } ul.said li { margin-bottom: 3px; } }
 """
 )

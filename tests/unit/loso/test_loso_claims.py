@@ -100,6 +100,30 @@ def test_a_gap_means_what_its_interval_says_and_methods_alike_share_a_sentence(
     assert "pooled" not in found, "a baseline's gap is in the table, and no claim"
 
 
+def test_a_plan_of_which_next_to_nothing_has_run_still_has_words(results: LosoResults) -> None:
+    nothing = Estimate(reason="no run of the plan gives it")
+    empty = Comparison(difference=nothing)
+
+    def without(row: Row) -> dict[str, Any]:
+        cell = row.unseen_mean.model_copy(update={"estimate": nothing})
+        return {
+            **{name: dict.fromkeys(results.sites, nothing) for name in ("gaps", "to_oracle")},
+            **{name: dict.fromkeys(getattr(row, name), empty) for name in ("to_reference", "to_size")},
+            "unseen": dict.fromkeys(results.sites, cell),
+            "unseen_mean": cell,
+            "adjusted_p": dict.fromkeys(row.adjusted_p),
+            "worst_site": None,
+            "worst": nothing,
+            "gap": nothing,
+        }
+
+    bare = with_rows(results, without)
+    assert "is undefined: no run of the plan gives it" in claim(bare, "The mean AUC of fedavg over the unseen sites")
+    assert claim(bare, "gap in AUC (sources minus unseen) is undefined (no run of the plan gives it): fedavg, fedprox.")
+    assert claim(bare, "No difference to fedavg at a single site could be tested")
+    assert "power" not in " ".join(plain_words(bare))
+
+
 def test_the_oracle_is_an_upper_bound_and_costs_are_named_by_site(results: LosoResults) -> None:
     worse = Estimate(value=0.1, low=0.05, high=0.15)
     alike = Estimate(value=0.1, low=-0.05, high=0.15)
@@ -115,10 +139,15 @@ def test_size_is_beaten_at_the_sites_where_the_interval_says_so(results: LosoRes
     better = Comparison(difference=Estimate(value=0.1, low=0.05, high=0.15), p_value=0.01)
     unclear = Comparison(difference=Estimate(value=0.1, low=-0.05, high=0.15), p_value=0.3)
     some = with_rows(results, lambda row: {"to_size": {"GE": better, "TOSHIBA": unclear}})
-    said = claim(some, "fedavg is shown to rank better than the nodules' diameter alone")
-    assert "alone at GE, not at TOSHIBA (+0.100 [-0.050, +0.150])." in said
-    none = with_rows(results, lambda row: {"to_size": {"TOSHIBA": unclear}})
-    assert "alone at no site, not at TOSHIBA" in claim(none, "fedprox is shown to rank better")
+    assert (
+        "fedavg is shown to rank better at GE (+0.100 [+0.050, +0.150]); neither is shown at TOSHIBA (+0.100 [-0.050, "
+        "+0.150])."
+    ) in claim(some, "diameter alone, fedavg")
+    worse = Comparison(difference=Estimate(value=-0.1, low=-0.15, high=-0.05), p_value=0.01)
+    none = with_rows(results, lambda row: {"to_size": {"TOSHIBA": worse}})
+    assert "fedprox is shown to rank better at no site; worse at TOSHIBA (-0.100 [-0.150, -0.050])." in claim(
+        none, "diameter alone, fedprox"
+    )
 
 
 def test_what_seeds_and_few_sites_cannot_say_is_said(make_results: MakeResults, results: LosoResults) -> None:
@@ -134,3 +163,10 @@ def test_missing_runs_few_patients_and_bad_calibration_are_told(results: LosoRes
     assert "other than 1 at GE (0.9" in claim(results, "calibration slope")
     small = {site: size.model_copy(update={"num_patients": 12}) for site, size in results.sites.items()}
     assert "GE (12)" in claim(results.model_copy(update={"sites": small}), "Fewer than 20 patients at")
+
+
+def test_a_difference_that_does_not_outlive_the_correction_is_none(results: LosoResults) -> None:
+    unclear = with_rows(results, lambda row: {"adjusted_p": dict.fromkeys(row.to_reference, 0.06)})
+    assert results.tables["auc"].rows[1].to_reference["mean"].p_value < 0.05
+    assert claim(unclear, "nothing differs from fedavg in the mean over the unseen sites")
+    assert claim(unclear, "nothing differs from fedavg at a single site")

@@ -39,6 +39,18 @@ def test_it_says_synthetic_why_a_number_is_missing_and_what_the_oracle_is(result
     assert "no generalization" in text and "1 of 2 folds. alone.seed-0.GE: no answer in time." in text
 
 
+def test_rows_that_lack_the_same_sites_for_the_same_reason_share_a_line(results: LosoResults) -> None:
+    auc = results.tables["auc"]
+    nothing = auc.rows[0].unseen["GE"].model_copy(update={"estimate": Estimate(reason="no run of the plan gives it")})
+    rows = tuple(
+        row.model_copy(update={"unseen": row.unseen | {"GE": nothing, "SIEMENS": nothing}}) for row in auc.rows[:2]
+    )
+    tables = results.tables | {"auc": auc.model_copy(update={"rows": (*rows, *auc.rows[2:])})}
+    lines = [line.strip() for line in printed(results.model_copy(update={"tables": tables}), 120)]
+    assert "GE, SIEMENS: fedavg, fedprox: no run of the plan gives it." in lines
+    assert "Philips: pooled: no negative examples." in lines
+
+
 def test_one_seed_has_a_dash_for_a_spread(make_results: Callable[..., LosoResults]) -> None:
     _, second = (line for line in printed(make_results(seeds=(0,)), 120) if line.split()[:1] == ["fedavg"])
     assert second.split()[3] == "-"

@@ -160,14 +160,14 @@ def test_differences_to_the_diameter_are_shown_or_said_to_be_undefined(results: 
     row = results.tables["auc"].rows[0]
     told = [f"{shown(found.difference, signed=True)} p {found.p_value:.3f}" for found in row.to_size.values()]
     assert read.row("size", "fedavg") == told
-    nothing = Comparison(difference=Estimate(reason="no fold gives it"))
+    nothing = Comparison(difference=Estimate(reason="no run of the plan gives it"))
     rows = [
         row.model_copy(update={"to_size": dict.fromkeys(row.to_size, nothing)}) for row in results.tables["auc"].rows
     ]
     auc = results.tables["auc"].model_copy(update={"rows": tuple(rows)})
     without = page(results.model_copy(update={"tables": results.tables | {"auc": auc}}))
     section = without[without.index('aria-labelledby="size"') :].partition("</section>")[0]
-    assert "<table" not in section and "undefined" in section and "no fold gives it" in section
+    assert "<table" not in section and "undefined" in section and "no run of the plan gives it" in section
 
 
 def test_every_seeds_value_is_shown(results: LosoResults, read: Reader) -> None:
