@@ -126,13 +126,15 @@ class SiteExamples:
         return frozenset(patient for patient, own in self.split_by_patient.items() if own == split)
 
 
-def _candidates(image_digest: str, case: Case) -> IntArray:
+def _candidates(case: Case) -> IntArray:
     """A case's ``hard_candidates``, searched once in this process, however many runs it takes part in."""
-    if image_digest not in _SEARCHED:
+    if not case.image_digest:
+        return hard_candidates(case)
+    if case.image_digest not in _SEARCHED:
         if len(_SEARCHED) >= MOST_SEARCHED:
             _SEARCHED.clear()
-        _SEARCHED[image_digest] = hard_candidates(case)
-    return _SEARCHED[image_digest]
+        _SEARCHED[case.image_digest] = hard_candidates(case)
+    return _SEARCHED[case.image_digest]
 
 
 class CaseSource:
@@ -171,7 +173,7 @@ class CaseSource:
     def _search(self, cases: Sequence[Case]) -> None:
         for case in cases:
             if case.case_id not in self._candidates:
-                self._candidates[case.case_id] = _candidates(case.image_digest, case)
+                self._candidates[case.case_id] = _candidates(case)
 
 
 class ArchiveSource:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,3 +111,22 @@ def test_an_archives_own_splits_are_kept_unless_it_is_held_out(make_archive: Mak
     splits = site_examples(archive, MALIGNANCY, site="GE", held_out=False).split_by_patient
     assert splits == {"p0": "train", "p1": "validation", "p2": "test", "p3": "train"}
     assert set(site_examples(archive, MALIGNANCY, site="GE", held_out=True).split_by_patient.values()) == {"test"}
+
+
+def test_a_case_is_searched_for_hard_background_once_in_a_process_and_only_by_its_own_digest(
+    cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+
+    def search(case: Case) -> np.ndarray:
+        searched.append(case.case_id)
+        return np.array([[len(searched)] * 3])
+
+    monkeypatch.setattr("fedlung.patches.examples.hard_candidates", search)
+    monkeypatch.setattr("fedlung.patches.examples._SEARCHED", {})
+    told = [replace(case, image_digest=f"digest of {case.case_id}") for case in cases]
+    for seed in (0, 1):
+        site_examples(told, RunConfig(seed=seed), site="GE", held_out=True).fixed("test")
+    assert sorted(searched) == [case.case_id for case in cases]
+    site_examples(cases, RunConfig(), site="GE", held_out=True).fixed("test")
+    assert sorted(searched) == sorted(2 * [case.case_id for case in cases])  # without a digest nothing is remembered
