@@ -230,8 +230,21 @@ def _about_seeds(results: LosoResults) -> str:
         )
     return (
         f"The sd over {len(results.seeds)} seeds is the spread of training, and no confidence interval; the intervals "
-        "are of patients, for the mean over these seeds. No seed was picked."
+        "and p-values are of patients, for these very models, and know nothing of another seed. No seed was picked."
+        f"{_differences_by_seed(results)}"
     )
+
+
+def _differences_by_seed(results: LosoResults) -> str:
+    """What the seeds say one by one of the differences that hold in the mean."""
+    reference, level = _reference(results).unseen_mean.values, 1.0 - results.confidence
+    told = []
+    for row in _compared(results):
+        adjusted, pairs = row.adjusted_p["mean"], zip(row.unseen_mean.values, reference, strict=True)
+        by_seed = [f"{one - other:+.3f}" for one, other in pairs if one is not None and other is not None]
+        if adjusted is not None and adjusted < level:
+            told.append(f"{row.name} {', '.join(by_seed)}")
+    return f" The differences to {results.reference} in the mean, seed by seed: {'; '.join(told)}." if told else ""
 
 
 def _about_number_of_sites(results: LosoResults) -> str:

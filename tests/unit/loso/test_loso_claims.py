@@ -150,6 +150,17 @@ def test_size_is_beaten_at_the_sites_where_the_interval_says_so(results: LosoRes
     )
 
 
+def test_a_difference_that_holds_in_the_mean_is_told_seed_by_seed(results: LosoResults) -> None:
+    held = with_rows(
+        results, lambda row: {"adjusted_p": {**row.adjusted_p, "mean": 0.001}} if row.name == "fedprox" else {}
+    )
+    rows = {row.name: row.unseen_mean.values for row in held.tables["auc"].rows}
+    first, second = (one - other for one, other in zip(rows["fedprox"], rows["fedavg"], strict=True))
+    assert f"seed by seed: fedprox {first:+.3f}, {second:+.3f}" in claim(held, "sd over 2 seeds")
+    unclear = with_rows(results, lambda row: {"adjusted_p": dict.fromkeys(row.adjusted_p, 0.9)})
+    assert "seed by seed" not in claim(unclear, "sd over 2 seeds")
+
+
 def test_what_seeds_and_few_sites_cannot_say_is_said(make_results: MakeResults, results: LosoResults) -> None:
     assert "no confidence interval" in claim(results, "sd over 2 seeds")
     assert "not known" in claim(make_results(seeds=(3,)), "One seed")
