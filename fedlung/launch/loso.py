@@ -155,8 +155,8 @@ def _claim(run: Path, config: RunConfig) -> None:
 @contextmanager
 def _pool(federation: Path, run: Path, jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Processes for the folds. New ones, not copies of this: torch's threads do not survive a fork."""
-    threads = max(1, usable_cores() // jobs)
-    environment = {"FEDLUNG_SITES": str(federation.resolve()), "FEDLUNG_THREADS": str(threads)}
+    # One thread each, so that the digits depend neither on the cores of the machine nor on how many folds run at once.
+    environment = {"FEDLUNG_SITES": str(federation.resolve()), "FEDLUNG_THREADS": "1"}
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_enter, initargs=(environment, run / LOG))
     try:
         yield pool
