@@ -78,6 +78,14 @@ def test_another_seed_gives_other_weights(federation) -> None:
     assert first.weights(2) != second.weights(2)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server looks for answers more often than it would between machines."""
+    monkeypatch.setattr("server.exchange.POLL_S", 0.01)
+    monkeypatch.setattr("server.rollcall.POLL_S", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_the_order_of_the_answers_does_not_show_in_a_single_bit(federation) -> None:
     straight = federation.run(federation.grid(), "straight")
     for seed in range(3):
@@ -94,6 +102,7 @@ def without_settings(numbers: dict) -> dict:
     return {key: value for key, value in numbers.items() if key != "provenance"}
 
 
+@pytest.mark.usefixtures("impatient")
 def test_updates_are_merged_in_the_order_of_names_whenever_they_come(federation, monkeypatch) -> None:
     merged: list[str] = []
     add = WeightedMean.add
