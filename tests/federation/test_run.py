@@ -78,6 +78,9 @@ def test_another_seed_gives_other_weights(federation) -> None:
     assert first.weights(2) != second.weights(2)
 
 
+PATIENT = {f"federation.{step}-timeout-s": 10.0 for step in ("roll-call", "prepare", "round")}
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server looks for answers more often than it would between machines."""
@@ -89,8 +92,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_order_of_the_answers_does_not_show_in_a_single_bit(federation) -> None:
     straight = federation.run(federation.grid(), "straight")
     for seed in range(3):
-        patient = {f"federation.{step}-timeout-s": 10.0 for step in ("roll-call", "prepare", "round")}
-        grid = federation.grid(nodes=random.Random(seed).sample(range(4), 4), **patient)
+        grid = federation.grid(nodes=random.Random(seed).sample(range(4), 4), **PATIENT)
         grid.shuffled = random.Random(seed)
         shuffled = federation.run(grid, f"shuffled-{seed}")
         assert shuffled.weights(2) == straight.weights(2)
@@ -109,10 +111,10 @@ def test_updates_are_merged_in_the_order_of_names_whenever_they_come(federation,
     monkeypatch.setattr(
         WeightedMean, "add", lambda mean, reply, state: (merged.append(reply.site), add(mean, reply, state))[1]
     )
-    grid = federation.grid(nodes=[3, 1, 0, 2], **{"federation.round-timeout-s": 10.0, "federation.rounds": 6})
+    grid = federation.grid(nodes=[3, 1, 0, 2], **PATIENT, **{"federation.rounds": 4})
     grid.shuffled = random.Random(5)
     federation.run(grid)
-    assert merged == ["Alpha", "Beta"] * 6
+    assert merged == ["Alpha", "Beta", "Gamma"] * 4
 
 
 def test_the_held_out_site_is_never_asked_to_train(federation) -> None:
