@@ -16,12 +16,14 @@ from headless import look_at
 from typer.testing import CliRunner
 
 from fedlung.cli.app import app
+from fedlung.config import RunConfig
 from fedlung.errors import RunError
 from fedlung.evaluation.comparison import are_paired
 from fedlung.evaluation.kept import load_tests
 from fedlung.evaluation.runrecord import load_run
 from fedlung.evaluation.statistics import bin_of
 from fedlung.evaluation.subgroups import OWN_TEST
+from fedlung.launch.simulate import simulate_run
 from fedlung.loso.folder import folds_folder
 from fedlung.loso.plan import POOL, plan
 from fedlung.loso.record import LosoResults
@@ -226,6 +228,24 @@ def test_a_site_that_cannot_train_costs_its_own_folds_and_their_reason_is_told(f
     assert set(ensemble.missing) == set(ensembles)
     assert ensemble.unseen["Alpha"].estimate.value is None
     assert ensemble.unseen["Gamma"].estimate.value is not None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_plan_runs_in_flowers_own_simulation_and_needs_no_pool(federation, tmp_path: Path) -> None:
+    patient = {f"federation.{step}-timeout-s": 120.0 for step in ("roll-call", "prepare", "round")}
+    settings = {**federation.grid().run_config, **LOSO, "loso.pooled": False, **patient, "name": "", "folder": ""}
+    told: list[str] = []
+    run = simulate_run(
+        federation.folder,
+        RunConfig.from_run_config(settings),
+        tmp_path / "flower",
+        name="plan",
+        on_event=lambda event: told.append(event["event"]),
+    )
+    results = LosoResults.model_validate_json((run / RESULTS_FILE).read_text(encoding="utf-8"))
+    assert {fold.state for fold in results.folds} == {"finished"}
+    assert told == ["run-started", *["fold"] * len(results.folds), "finished"]
 
 
 @pytest.mark.parametrize(
