@@ -23,7 +23,7 @@ from fedlung.evaluation.runrecord import (
     CONFIG_FILE,
     EVENTS_FILE,
     EventName,
-    load_run,
+    check_same_settings,
     run_name,
     what_numbers_depend_on,
 )
@@ -63,16 +63,12 @@ class RunDir:
     def open_plan(cls, base: Path, name: str, config: RunConfig) -> RunDir:
         """The folder of a leave-one-site-out run, new or as an earlier one left it.
 
-        Raises RunError where a run with other settings is under that name.
+        Raises ConfigError where a run with other settings is under that name.
         """
         folder = base / run_name(name, config, datetime.now().astimezone())
         if not (folder / CONFIG_FILE).exists():
             return cls.create(base, folder.name, config)
-        if what_numbers_depend_on(load_run(folder).config) != what_numbers_depend_on(config):
-            raise RunError(
-                f"{folder} holds a run with other settings, and nothing was changed in it. Go on with that run's own "
-                "settings (see its config.json), or give another name."
-            )
+        check_same_settings(folder, config)
         return cls(folder, config)
 
     @property

@@ -1,7 +1,7 @@
 """Which round is judged, and at which threshold: chosen on the source sites' validation patients alone.
 
 The protocol of DomainBed (Gulrajani and Lopez-Paz, ICLR 2021): a number without the rule by which its model was picked
-is incomplete. The held-out site is scored in every round, and looked at by no rule.
+is incomplete. The held-out site may be scored in every round, and is looked at by no rule.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
     rooms = {name.split(".")[1] for name in names if name.startswith("fedlung.")} - {"__version__"}
     assert rooms <= MAY_IMPORT[room] | {room}, f"{room} may not import {sorted(rooms - MAY_IMPORT[room] - {room})}"
     if "flwr" in tops:
-        assert room in MAY_IMPORT_FLWR, "Flower's records are known to protocol only"
+        assert room in MAY_IMPORT_FLWR, "Flower's records are known to protocol only, and its apps to launch"
     if "cryptography" in tops:
         assert room in MAY_IMPORT_CRYPTOGRAPHY
 

@@ -91,6 +91,15 @@ def what_numbers_depend_on(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"name": "", "folder": "", "loso": config.loso.model_copy(update={"fold": ""})})
 
 
+def check_same_settings(folder: Path, config: RunConfig) -> None:
+    """Raises ConfigError unless the run in ``folder`` may be gone on with under ``config``."""
+    if what_numbers_depend_on(load_run(folder).config) != what_numbers_depend_on(config):
+        raise ConfigError(
+            f"{folder} holds a run with other settings, and nothing was changed in it. Go on with its own settings "
+            f"(see its {CONFIG_FILE}), or give another name."
+        )
+
+
 def has_finished(folder: Path) -> bool:
     """Whether the folder is that of a run which came to its end."""
     return (folder / CONFIG_FILE).is_file() and (folder / EVENTS_FILE).is_file() and load_run(folder).is_finished

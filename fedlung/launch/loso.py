@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fedlung.config import RunConfig, Scalar
 from fedlung.errors import ConfigError, FedlungError, RunError
-from fedlung.evaluation.runrecord import CONFIG_FILE, EVENTS_FILE, has_finished, load_run, what_numbers_depend_on
+from fedlung.evaluation.runrecord import CONFIG_FILE, EVENTS_FILE, check_same_settings, has_finished
 from fedlung.files import replacing
 from fedlung.launch.bundle import find_app
 from fedlung.launch.events import EventReader
@@ -140,11 +140,7 @@ def _check_sites(federation: Path, config: RunConfig) -> None:
 def _claim(run: Path, config: RunConfig) -> None:
     """Make the folder the plan's, or see that it is."""
     if (run / CONFIG_FILE).is_file():
-        if what_numbers_depend_on(load_run(run).config) != what_numbers_depend_on(config):
-            raise ConfigError(
-                f"{run} holds a run with other settings, and nothing was changed in it. Go on with its own settings "
-                "(see its config.json), or give another name."
-            )
+        check_same_settings(run, config)
         return
     run.mkdir(parents=True, exist_ok=True)
     (run / EVENTS_FILE).touch()

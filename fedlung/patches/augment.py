@@ -8,8 +8,7 @@ B batch, C = 1 channel, E edge of the cube, G elastic control points along an ed
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,13 +18,14 @@ import torch.nn.functional as F
 from scipy.interpolate import CubicSpline
 
 from fedlung.config import AugmentConfig
+from fedlung.patches.drawn import Drawn
 
 FloatArray = npt.NDArray[np.float64]
 _TUTORIAL_EDGE = 128  # the edge at which shifts and displacements are configured
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Drawn):
     """What happens to each sample of a batch; zeros and a scale of one change nothing.
 
     angles_degrees_B3  rotation about z, then y, then x
@@ -47,22 +47,6 @@ class Augmentation:
     brightness_B: FloatArray
     noise_sd_B: FloatArray
     noise_seed_B: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.scale_B)
-
-    def take(self, indices_B: npt.ArrayLike) -> Augmentation:
-        """What happens to some of the samples."""
-        return replace(self, **{field.name: getattr(self, field.name)[indices_B] for field in fields(self)})
-
-    def to_json(self) -> str:
-        """A text from which ``from_json`` gives the same numbers to the last bit."""
-        return json.dumps({field.name: getattr(self, field.name).tolist() for field in fields(self)})
-
-    @classmethod
-    def from_json(cls, text: str) -> Augmentation:
-        """The augmentation that ``to_json`` wrote."""
-        return cls(**{name: np.asarray(value) for name, value in json.loads(text).items()})
 
 
 def draw(batch_size: int, edge: int, cfg: AugmentConfig, rng: np.random.Generator) -> Augmentation:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from fedlung.cli.app import app
 from fedlung.config import RunConfig
-from fedlung.errors import RunError
+from fedlung.errors import ConfigError
 from fedlung.evaluation.comparison import are_paired
 from fedlung.evaluation.kept import load_tests
 from fedlung.evaluation.runrecord import load_run
@@ -204,7 +204,7 @@ def test_a_plan_goes_on_where_it_stopped_and_repeats_nothing(done: Done, shared_
 
 
 def test_a_plan_is_not_gone_on_with_under_other_settings(done: Done, shared_federation) -> None:
-    with pytest.raises(RunError, match="holds a run with other settings"):
+    with pytest.raises(ConfigError, match="holds a run with other settings"):
         Done(shared_federation, **{"loso.methods": "fedavg,fedprox"})
 
 
