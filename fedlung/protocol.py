@@ -56,6 +56,7 @@ FLOWER_FAILURES = {  # flwr.common.constant.ErrorCode
 }
 
 FOLD, MEMBER = "fold", "member-"
+MOST_MEMBERS = 100  # of an ensemble: a site holds all of them at once
 START_LOSS, VALIDATION_LOSS = "start", "validation"
 # Fields that are records of arrays, by their names there.
 STATISTICS: dict[str, tuple[str, type[ScoreStatistics] | type[DetectionStatistics]]] = {
@@ -294,6 +295,8 @@ def with_members(content: RecordDict, members: Sequence[ArrayRecord]) -> RecordD
 def decode_members(content: RecordDict) -> list[State]:
     """The weights of all models of an ensemble, mostly of one. Raises ProtocolError."""
     further = sorted(name for name in content.array_records if name.startswith(MEMBER))
+    if len(further) >= MOST_MEMBERS:
+        raise _refused(f"an ensemble of {len(further) + 1} models; at most {MOST_MEMBERS} are judged together")
     return [decode_weights(content), *(decode_state(content.array_records[name]) for name in further)]
 
 

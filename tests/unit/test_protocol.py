@@ -13,6 +13,7 @@ from fedlung.errors import DataError, ProtocolError
 from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import score_statistics
 from fedlung.protocol import (
+    MOST_MEMBERS,
     EvaluateReply,
     EvaluateTask,
     PrepareTask,
@@ -24,11 +25,15 @@ from fedlung.protocol import (
     TrainReply,
     TrainTask,
     decode,
+    decode_members,
     decode_weights,
     encode,
     encode_state,
     failure_of,
     failure_text,
+    fold_of,
+    with_fold,
+    with_members,
 )
 
 LEDGER = SiteLedger(
@@ -249,3 +254,22 @@ def test_of_an_error_without_a_public_text_the_kind_crosses_the_wire_once() -> N
 def test_an_error_text_that_the_site_did_not_make_is_dropped(code: int) -> None:
     assert "DOE" not in failure_of(code, as_flower_says_it("No such file: /data/DOE^JANE"))
     assert failure_of(code, None)
+
+
+def test_the_models_of_an_ensemble_come_in_their_order_and_not_in_any_number() -> None:
+    weights = [encode_state({"w": np.array([float(number)])}) for number in range(MOST_MEMBERS + 1)]
+    task = EvaluateTask(1, "test")
+    content = with_members(encode(task, weights=weights[0]), weights[1:MOST_MEMBERS])
+    assert [float(state["w"][0]) for state in decode_members(content)] == list(range(MOST_MEMBERS))
+    assert decode(EvaluateTask, content) == task
+    with pytest.raises(ProtocolError, match="an ensemble of 101 models"):
+        decode_members(with_members(encode(task, weights=weights[0]), weights[1:]))
+
+
+def test_a_message_says_its_fold_or_none_and_a_nameless_fold_is_refused() -> None:
+    content = encode(EvaluateTask(1, "test"))
+    assert fold_of(content) == ""
+    assert fold_of(with_fold(content, "fedavg.seed-0.without-A")) == "fedavg.seed-0.without-A"
+    assert decode(EvaluateTask, content) == EvaluateTask(1, "test")
+    with pytest.raises(ProtocolError, match="without a name"):
+        fold_of(with_fold(content, ""))
