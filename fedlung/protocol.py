@@ -80,7 +80,7 @@ Subgroup = Annotated[InstanceOf[SubgroupKey], BeforeValidator(lambda said: _SUBG
 
 DETECTION = "scans"
 DetectionName = Annotated[str, Field(strict=True, pattern=f"^{DETECTION}$")]
-Undetected = Literal["", "no-scans", "few-patients", "scores-not-finite"]
+Undetected = Literal["", "no-scans", "few-patients", "scores-not-finite", "search-failed"]
 
 State = dict[str, npt.NDArray[Any]]  # a model's state by parameter name
 

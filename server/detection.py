@@ -20,6 +20,7 @@ REASONS: dict[Undetected, str] = {
     "no-scans": "the site has no prepared scan of a test patient",
     "few-patients": "kept by the site: fewer patients than it tells of",
     "scores-not-finite": "the model's scores are not finite: it has diverged",
+    "search-failed": "the search failed at the site; the error is in the site's errors.log",
 }
 DEFINITION = (
     "test patients' whole prepared scans; windows {where}; candidates by non-maximum suppression at {distance:g} mm, "

@@ -24,6 +24,7 @@ from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import ScoreStatistics, patient_weights, size_logits, weighted_statistics
 from fedlung.evaluation.subgroups import Known, Members, Reason, may_be_told, members_of
 from fedlung.hospital.data import data_fingerprint, load_data, prepare_data
+from fedlung.hospital.private import ERRORS, keep_error
 from fedlung.hospital.profile import SiteProfile
 from fedlung.model.losses import class_weights, focal_loss
 from fedlung.model.networks import build_model
@@ -272,16 +273,21 @@ class SiteWorker:
     def _detected(
         self, models: Sequence[nn.Module], task: EvaluateTask
     ) -> tuple[dict[str, DetectionStatistics], Undetected]:
-        """What is found in the whole scans of the split's patients."""
-        return detected(
-            models,
-            self.examples.cases(task.split),
-            self.config,
-            num_replicates=task.num_replicates,
-            bootstrap_seed=self.profile.bootstrap_seed,
-            fewest=self.profile.min_patients,
-            device=self.profile.torch_device,
-        )
+        """What is found in the whole scans of the split's patients. A search that fails costs itself alone."""
+        try:
+            return detected(
+                models,
+                self.examples.cases(task.split),
+                self.config,
+                num_replicates=task.num_replicates,
+                bootstrap_seed=self.profile.bootstrap_seed,
+                fewest=self.profile.min_patients,
+                device=self.profile.torch_device,
+            )
+        except Exception as error:  # noqa: BLE001 - kept in full for the site's own user; the reply says that it failed
+            keep_error(self.profile.store, error)
+            logger.error("the search of whole scans failed (%s); see %s", type(error).__name__, ERRORS)
+            return {}, "search-failed"
 
     def _statistics(
         self, scores_N: np.ndarray, examples: ExampleSet, task: EvaluateTask, is_in_N: np.ndarray | None = None

@@ -15,7 +15,7 @@ from fedlung.ct.find import find_series
 from fedlung.ct.phantom import PhantomConfig, write_phantom
 from fedlung.errors import ConfigError, DataError, ProtocolError
 from fedlung.hospital.data import data_fingerprint, load_data, prepare_data
-from fedlung.hospital.private import LEFT_OUT
+from fedlung.hospital.private import ERRORS, LEFT_OUT
 from fedlung.hospital.profile import SiteProfile, load_profile
 from fedlung.model.networks import build_model
 from fedlung.protocol import EvaluateTask, PrepareTask, State, TrainTask
@@ -110,6 +110,22 @@ def test_an_adapted_model_is_judged_beside_the_model_at_a_held_out_sites_last_ev
     assert not np.array_equal(both["adapted"].histogram_CK, both["model"].histogram_CK)
     assert (both["adapted"].num_patients, both["adapted"].num_positive) == (4, both["model"].num_positive)
     assert set(adapting.evaluate(task, state_of(adapting)).scores) == set(alone)
+
+
+def test_a_search_of_scans_that_fails_costs_itself_alone_and_its_traceback_stays(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory left for /data/MUELLER")
+
+    own = worker(site, **{"federation.held-out": "GE"})
+    own.prepare(PrepareTask(held_out=True))
+    monkeypatch.setattr("sites.worker.detected", fail)
+    reply = own.evaluate(EvaluateTask(0, "test", with_detection=True), state_of(own))
+    assert (reply.detection, reply.undetected) == ({}, "search-failed")
+    assert reply.scores["model"].num_examples > 0
+    assert "MUELLER" not in repr(reply)
+    assert "no memory left for /data/MUELLER" in (own.profile.store / ERRORS).read_text(encoding="utf-8")
 
 
 def test_a_split_of_fewer_patients_than_the_site_allows_is_not_evaluated(site: Path) -> None:
