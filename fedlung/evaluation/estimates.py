@@ -117,6 +117,7 @@ class Scores(Metrics):
     roc: tuple[tuple[float, float], ...]  # (false positive rate, sensitivity), thinned for drawing
     reliability: tuple[ReliabilityPoint, ...]
     ece_floor: float | None  # what a calibrated model with these scores would have by chance
+    auc_delong: Estimate = Estimate()  # DeLong's interval, which takes examples as independent: a cross-check
     baselines: dict[str, Estimate]  # AUC of each score beside the model's: "size" needs no network; others do
     advantages: dict[str, Estimate]  # the model's AUC minus that score's, paired by replicate
     constant: Constant

@@ -10,6 +10,7 @@ import numpy as np
 
 from fedlung.evaluation.calibration import error_floor
 from fedlung.evaluation.comparison import paired_difference
+from fedlung.evaluation.delong import delong_of_histogram
 from fedlung.evaluation.estimates import ConfusionCounts, Constant, Estimate
 from fedlung.evaluation.intervals import estimate, interval, mean_over_sites
 from fedlung.evaluation.measured import METRICS, Frozen, Measured, Value
@@ -49,6 +50,7 @@ class Measure:
             "roc": tuple(roc_points(found.histogram_CK)),
             "reliability": reliability(found, confidence=self.confidence),
             "ece_floor": float(error_floor(found.histogram_CK)) if found.num_examples else None,
+            "auc_delong": delong_of_histogram(found.histogram_CK, confidence=self.confidence),
             "baselines": {name: self._estimate("auc", baseline) for name, baseline in baselines.items()},
             "advantages": {name: self._advantage(model, baseline) for name, baseline in baselines.items()},
             "constant": constant_answer(found.num_positive, found.num_negative),
@@ -150,6 +152,7 @@ def no_scores(reason: str) -> dict[str, Any]:
         "roc": (),
         "reliability": (),
         "ece_floor": None,
+        "auc_delong": Estimate(reason=reason),
         "baselines": {},
         "advantages": {},
         "constant": constant_answer(0, 0),

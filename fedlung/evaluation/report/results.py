@@ -30,6 +30,23 @@ as it does at the site.</caption>
 </section>
 """
 
+CROSS_CHECK = """
+<section aria-labelledby="delong"><h2 id="delong">The intervals of AUC, cross-checked</h2>
+{% set notes = new_notes() %}
+<div class="scroll"><table>
+<caption>DeLong's interval beside the bootstrap's. It takes examples as independent; where the examples of one patient
+are alike it is too narrow, and the bootstrap by patient holds. Where patients have one example each, the two should
+agree.</caption>
+<thead><tr>{{ heads(['Site']) }}<th scope="col">Patients<small>pos / neg</small></th>
+{{ heads(['AUC, bootstrap by patient', 'AUC, DeLong']) }}</tr></thead><tbody>
+{% for row in j.sites %}
+<tr class="{{ 'apart' if row.role == 'held-out' }}"><th scope="row">{{ name(row) }}</th>{{ counts(row) }}
+{{ cell(row.auc, notes) }}{{ cell(row.auc_delong, notes) }}</tr>
+{% endfor %}</tbody></table></div>
+{{ footnotes(notes) }}
+</section>
+"""
+
 BASELINES_AND_ROC = """
 <section aria-labelledby="baselines"><h2 id="baselines">Beside what needs no network</h2>
 {% set notes = new_notes() %}
@@ -138,4 +155,4 @@ are no repetitions.</p>
 {% endif %}
 """
 
-RESULTS = OPERATING + BASELINES_AND_ROC + CALIBRATION + SUBGROUPS + RESCANNED_SECTION + DETECTION + CURVES
+RESULTS = CROSS_CHECK + OPERATING + BASELINES_AND_ROC + CALIBRATION + SUBGROUPS + RESCANNED_SECTION + DETECTION + CURVES

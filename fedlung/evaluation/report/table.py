@@ -62,6 +62,7 @@ def _line(
     for metric in METRICS:
         line |= _columns(metric, getattr(row, metric))
     line["ece_floor"] = getattr(row, "ece_floor", None)
+    line |= _columns("auc_delong", row.auc_delong if isinstance(row, Scores) else Estimate())
     for name_beside in ("size", "adapted", "rescanned"):
         beside = row.baselines.get(name_beside) if isinstance(row, Scores) else None
         line |= _columns(f"{name_beside}_auc", beside or Estimate())

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from fedlung.errors import DataError
-from fedlung.evaluation.delong import delong, delong_interval, delong_test
+from fedlung.evaluation.delong import delong, delong_interval, delong_of_histogram, delong_test
 from fedlung.evaluation.intervals import estimate
 from fedlung.evaluation.measured import Measured
 from fedlung.evaluation.statistics import score_statistics
@@ -101,3 +101,21 @@ def test_of_examples_that_cluster_in_patients_delongs_interval_is_too_narrow() -
     statistics = score_statistics(logits, labels, patients, num_replicates=1000, rng=rng)
     bootstrap = estimate("auc", Measured(statistics), confidence=0.95)
     assert (found.high - found.low) < 0.6 * (bootstrap.high - bootstrap.low)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_histogram_gives_what_the_scores_in_its_bins_give(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, 90)
+    bins = np.clip(rng.poisson(4 + 2 * labels), 0, 11)
+    histogram_CK = np.array([np.bincount(bins[labels == label], minlength=12) for label in (0, 1)])
+    expected = delong_interval(delong(bins[None].astype(float), labels), confidence=0.9)
+    found = delong_of_histogram(histogram_CK, confidence=0.9)
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+def test_a_histogram_of_one_class_has_no_value_and_one_of_a_single_positive_no_interval() -> None:
+    one_class = delong_of_histogram(np.array([[3, 2, 1], [0, 0, 0]]))
+    assert one_class.value is None and one_class.reason == "needs both classes"
+    single = delong_of_histogram(np.array([[3, 2, 1], [0, 1, 0]]))
+    assert single.value == pytest.approx((3 + 1) / 6) and single.low is None and "found 1 and 6" in str(single.reason)
