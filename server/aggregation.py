@@ -1,14 +1,13 @@
 """The sites' weights to one state: checked first, then merged, exactly and in whatever order they came.
 
 Updates are taken in the order of the sites' names and summed in float64, so that neither the order of arrival nor the
-number of sites shows in the last digit. A mean holds one update and one sum at a time, however many sites there are.
-
-``K`` sites, ``P`` numbers in all floating-point tensors of a state.
+number of sites shows in the last digit. However many sites there are, a mean holds ``AT_ONCE`` updates, the one that
+comes and one sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,11 +16,11 @@ import numpy.typing as npt
 
 from fedlung.errors import UpdateError
 from fedlung.protocol import State, TrainReply
+from server.sums import Scaled, Sums, add_all, is_floating, mean_of
 
-Sums = dict[str, npt.NDArray[np.float64]]
 Weigh = Callable[[TrainReply], float]
 
-BLOCK = 1 << 14  # numbers at a time, so that products stay in the cache: filling fresh memory costs more than the sum
+AT_ONCE = 4  # updates: with no more sites than that, their sum goes into the mean and is never written as a whole
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,25 @@ class WeightedMean:
         self._weigh = weigh
         self._weights: dict[str, float] = {}
         self._sums: Sums = {}
+        self._waiting: list[Scaled] = []
         self._counters = Counters()
 
     def add(self, reply: TrainReply, state: State) -> None:
-        """Take one site in."""
+        """Take one site in. Its state may wait to be read until the mean is asked for."""
         weight = self._weights[reply.site] = self._weigh(reply)
         self._counters.add(state)
-        add_scaled(self._sums, state, weight)
+        if len(self._waiting) == AT_ONCE:
+            add_all(self._sums, self._waiting)
+            self._waiting.clear()
+        self._waiting.append((weight, state))
 
     def merged(self) -> Merged:
-        """The mean, in the model's own types."""
+        """The mean, in the model's own types. It is asked for once: the updates and their sum are let go."""
         total = sum(self._weights.values())
-        return Merged(in_types_of(self.current, self._sums, self._counters, total), shares_of(self._weights))
+        state = in_types_of(self.current, self._sums, self._counters, total, self._waiting)
+        self._sums.clear()
+        self._waiting.clear()
+        return Merged(state, shares_of(self._weights))
 
 
 class Counters:
@@ -107,23 +113,11 @@ def all_finite(values: npt.NDArray) -> bool:
     return not is_floating(values) or bool(np.isfinite(np.vdot(values, values)) or np.isfinite(values).all())
 
 
-def add_scaled(sums: Sums, state: State, factor: float) -> None:
-    """sums += factor · state in float64, for floating-point tensors."""
-    for name, values in state.items():
-        if not is_floating(values):
-            continue
-        if name in sums:
-            _add_scaled(sums[name].reshape(-1), values.reshape(-1), factor)
-        else:
-            sums[name] = np.asarray(np.multiply(values, factor, dtype=np.float64))  # of no dimension it is a number
-
-
-def in_types_of(current: State, sums: Sums, counters: Counters, divisor: float) -> State:
-    """A state with the names and types of ``current``: sums / divisor, rounded once, and the largest counters."""
-    state = dict(counters.largest)
-    for name, values in sums.items():
-        quotient = np.empty(values.shape, current[name].dtype)
-        state[name] = np.divide(values, divisor, out=quotient, casting="same_kind")
+def in_types_of(
+    current: State, sums: Sums, counters: Counters, divisor: float, waiting: Sequence[Scaled] = ()
+) -> State:
+    """A state with the names and types of ``current``: sums and what waits, / divisor; and the largest counters."""
+    state = mean_of(sums, waiting, divisor, current) | counters.largest
     return {name: state[name] for name in sorted(current)}
 
 
@@ -131,18 +125,6 @@ def shares_of(weights: dict[str, float]) -> dict[str, float]:
     """Weights scaled to a sum of one."""
     total = sum(weights.values())
     return {site: weight / total for site, weight in weights.items()}
-
-
-def is_floating(values: npt.NDArray) -> bool:
-    """Whether a tensor holds weights or statistics, and no counter."""
-    return bool(np.issubdtype(values.dtype, np.floating))
-
-
-def _add_scaled(sums_P: npt.NDArray[np.float64], values_P: npt.NDArray, factor: float) -> None:
-    scaled = np.empty(min(BLOCK, values_P.size))
-    for start in range(0, values_P.size, BLOCK):
-        block = sums_P[start : start + BLOCK]
-        block += np.multiply(values_P[start : start + BLOCK], factor, out=scaled[: block.size], dtype=np.float64)
 
 
 def _refused(site: str, sentence: str) -> UpdateError:

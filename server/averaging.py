@@ -6,8 +6,17 @@ goes on from the round's own model; the mean is what is judged and kept.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
 from fedlung.protocol import State
-from server.aggregation import Counters, Sums, add_scaled, in_types_of
+from server.aggregation import Counters, in_types_of
+from server.sums import Sums, add_scaled
+
+COUNT, SUM = "num-states", "sum/"
 
 
 class LateAverage:
@@ -29,3 +38,12 @@ class LateAverage:
         counters = Counters()
         counters.add(state)
         return in_types_of(state, self._sums, counters, self._num_states)
+
+    def memory(self) -> State:
+        """What is carried from round to round: the sums as they are, in float64, and how many states are in them."""
+        return {SUM + name: values for name, values in self._sums.items()} | {COUNT: np.array(self._num_states)}
+
+    def recall(self, memory: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what ``memory`` gave after an earlier round."""
+        self._sums = {name.removeprefix(SUM): values for name, values in memory.items() if name != COUNT}
+        self._num_states = int(memory[COUNT])

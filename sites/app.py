@@ -1,4 +1,4 @@
-"""The ClientApp: four questions, four answers. What an answer holds is in ``fedlung/protocol.py``; nothing else leaves.
+"""The ClientApp: four questions, four answers. What an answer holds is in ``fedlung/protocol``; nothing else leaves.
 
 An exception of a site is told to the server by its kind and, of fedlung's own errors, by its public text; the whole of
 it, with its traceback, goes to a file that only the site's own user can read (see ``fedlung/hospital/private.py``).

@@ -8,8 +8,9 @@ import numpy as np
 
 from fedlung.model.networks import parameter_names
 from fedlung.protocol import State
-from server.aggregation import Merged, Sums
+from server.aggregation import Merged
 from server.strategies.fedavg import FedAvg
+from server.sums import Sums
 
 
 class FedAvgM(FedAvg):

@@ -7,8 +7,9 @@ import numpy as np
 from fedlung.config import OptimizerConfig
 from fedlung.model.networks import parameter_names
 from fedlung.protocol import State, TrainReply
-from server.aggregation import Merged, Merging, Sums, WeightedMean, add_scaled, shares_of
+from server.aggregation import Merged, Merging, WeightedMean, shares_of
 from server.strategies.fedavg import FedAvg
+from server.sums import Sums, add_scaled
 
 
 class FedNova(FedAvg):

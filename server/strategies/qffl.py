@@ -8,8 +8,9 @@ import numpy as np
 
 from fedlung.model.networks import parameter_names
 from fedlung.protocol import START_LOSS, State, TrainReply
-from server.aggregation import Merged, Merging, Sums, WeightedMean, add_scaled, shares_of
+from server.aggregation import Merged, Merging, WeightedMean, shares_of
 from server.strategies.lossaware import LossAware
+from server.sums import Sums, add_scaled
 
 
 class QFedAvg(LossAware):

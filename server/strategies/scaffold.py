@@ -9,8 +9,9 @@ from flwr.app import ArrayRecord, RecordDict
 
 from fedlung.model.networks import parameter_names
 from fedlung.protocol import State, TrainReply, TrainTask, encode, encode_state
-from server.aggregation import Merged, Merging, Sums, WeightedMean
+from server.aggregation import Merged, Merging, WeightedMean
 from server.strategies.fedavg import FedAvg
+from server.sums import Sums
 
 GLOBAL = "global"
 

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fedlung.protocol import State, TrainReply
-from server.aggregation import Counters, Merged, is_floating
+from server.aggregation import Counters, Merged
+from server.sums import is_floating
 
 Floats = npt.NDArray[np.float64]
 

@@ -266,6 +266,14 @@ def test_the_models_of_an_ensemble_come_in_their_order_and_not_in_any_number() -
         decode_members(with_members(encode(task, weights=weights[0]), weights[1:]))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.uint8])
+@pytest.mark.parametrize("shape", [(), (0, 2), (3,), (2, 3, 4)])
+def test_arrays_are_serialized_as_flower_does_it_byte_for_byte(dtype: type, shape: tuple[int, ...]) -> None:
+    values = np.arange(np.prod(shape, dtype=int), dtype=dtype).reshape(shape)
+    assert encode_state({"w": values})["w"] == Array(values)
+    assert encode_state({"w": values.T})["w"] == Array(np.ascontiguousarray(values.T).reshape(shape[::-1]))
+
+
 def test_a_message_says_its_fold_or_none_and_a_nameless_fold_is_refused() -> None:
     content = encode(EvaluateTask(1, "test"))
     assert fold_of(content) == ""

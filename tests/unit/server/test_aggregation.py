@@ -10,8 +10,9 @@ import pytest
 
 from fedlung.errors import UpdateError
 from fedlung.protocol import State, TrainReply
-from server.aggregation import BLOCK, WeightedMean, all_finite, checked
+from server.aggregation import AT_ONCE, WeightedMean, all_finite, checked
 from server.averaging import LateAverage
+from server.sums import BLOCK, Sums, add_scaled
 
 
 def reply(site: str, num_examples: int) -> TrainReply:
@@ -128,7 +129,23 @@ def test_memory_does_not_grow_with_the_number_of_sites() -> None:
         tracemalloc.stop()
         return peak
 
-    assert peak_bytes(32) < 1.1 * peak_bytes(4)
+    assert peak_bytes(32) < 1.05 * peak_bytes(AT_ONCE + 1)
+
+
+@pytest.mark.parametrize("num_sites", [1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE, 2 * AT_ONCE + 1])
+def test_no_bit_shows_how_many_updates_were_added_at_once(num_sites: int) -> None:
+    """With shares that are no integers, so that each product is rounded, and large and small numbers side by side."""
+    rng = np.random.default_rng(num_sites)
+    scale = 10.0 ** rng.integers(-20, 20, size=BLOCK + 77)
+    states = [{"w": (scale * rng.normal(size=scale.size)).astype(np.float32)} for _ in range(num_sites)]
+    shares = rng.dirichlet(np.ones(num_sites))
+    mean = WeightedMean(states[0], lambda reply: shares[reply.num_examples - 1])
+    sums: Sums = {}
+    for number, state in enumerate(states):
+        mean.add(reply(f"site-{number}", number + 1), state)
+        add_scaled(sums, state, shares[number])
+    one_by_one = (sums["w"] / sum(shares)).astype(np.float32)
+    np.testing.assert_array_equal(mean.merged().state["w"].view(np.uint32), one_by_one.view(np.uint32))
 
 
 def test_the_late_average_is_the_mean_of_the_late_rounds() -> None:
