@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless
 from scipy import ndimage
 
 from fedlung.ct import Geometry, Volume
@@ -39,8 +39,8 @@ def chest(*, quick: bool = False, shape_DHW: tuple[int, int, int] | None = None,
     )
 
 
-def write_dicom(folder: Path, volume: Volume) -> None:
-    """One uncompressed CT file a slice, named so that the order of names is not that of slices."""
+def write_dicom(folder: Path, volume: Volume, *, jpegls: bool = False) -> None:
+    """One CT file a slice, uncompressed or lossless JPEG-LS, named so that the order of names is not that of slices."""
     folder.mkdir(parents=True)
     for number, slice_HW in enumerate(volume.voxels_DHW):
         meta = FileMetaDataset()
@@ -60,6 +60,8 @@ def write_dicom(folder: Path, volume: Volume) -> None:
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
         data.RescaleSlope, data.RescaleIntercept, data.RescaleType = 1, -1024, "HU"
         data.PixelData = (slice_HW + np.int16(1024)).astype("<i2").tobytes()
+        if jpegls:
+            data.compress(JPEGLSLossless, generate_instance_uid=False)
         pydicom.dcmwrite(folder / f"{(number * 7919) % 100003:06d}.dcm", data, enforce_file_format=True)
 
 

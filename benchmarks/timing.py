@@ -14,7 +14,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,12 +144,18 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 def _living_children_seconds() -> float:
     """User and system time of all living descendants, from /proc; 0 where there is none."""
-    total, waiting = 0.0, [os.getpid()]
-    while waiting:
-        parent = waiting.pop()
-        for tasks in Path(f"/proc/{parent}/task").glob("*/children"):
-            for child in tasks.read_text().split():
-                stat = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-                total += (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
-                waiting.append(int(child))
+    total = 0.0
+    for child in living_descendants(os.getpid()):
+        stat = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+        total += (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
     return total
+
+
+def living_descendants(pid: int) -> Iterator[int]:
+    """Children of a process, their children and so on, from /proc; none where there is none."""
+    waiting = [pid]
+    while waiting:
+        for tasks in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            children = list(map(int, tasks.read_text().split()))
+            waiting += children
+            yield from children

@@ -33,7 +33,7 @@ def read_series(series: Series) -> Volume:
         return read_metaimage(series) if series.form == "metaimage" else read_nifti(series)
     slices = _audited(series)
     first = slices.ascending[0]
-    voxels_DHW, geometry = read_voxels(slices.ascending), _geometry(slices)
+    (voxels_DHW, odd), geometry = read_voxels(slices.ascending), _geometry(slices)
     if series.repairs:
         voxels_DHW, geometry = repair_volume(voxels_DHW, slices, geometry)
     return Volume(
@@ -42,7 +42,7 @@ def read_series(series: Series) -> Volume:
         series_uid=first.series_uid,
         patient_id=first.patient_id,
         acquisition=_acquisition(first),
-        warnings=(*series.warnings, *_warnings(slices, series.repairs)),
+        warnings=(*series.warnings, *_warnings(slices, series.repairs), *odd),
         repairs=series.repairs,
     )
 

@@ -23,11 +23,14 @@ TISSUE_HU = (-900, 3071)
 """Where a value that is called padding is not believed to be."""
 
 
-def read_voxels(headers: Sequence[Header]) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
+def read_voxels(
+    headers: Sequence[Header],
+) -> tuple[npt.NDArray[np.int16] | npt.NDArray[np.float32], tuple[str, ...]]:
     """(D, H, W) HU of slices that passed the audit: int16, or float32 where a rescale is not in whole numbers.
 
     Padding and whatever lies below air becomes -1024 HU. MONOCHROME1 says how values are shown and changes none
-    (PS3.3 C.7.6.3.1.2). The pixels are judged while they are read. Raises SeriesError.
+    (PS3.3 C.7.6.3.1.2). The pixels are judged while they are read: beside them come sentences on what is odd but
+    trusted. Raises SeriesError.
     """
     dtype = np.int16 if all(map(_is_whole, headers)) else np.float32
     voxels_DHW = np.empty((len(headers), *headers[0].shape_HW), dtype=dtype)
@@ -35,8 +38,7 @@ def read_voxels(headers: Sequence[Header]) -> npt.NDArray[np.int16] | npt.NDArra
     for hu_HW, header, stored_HW in zip(voxels_DHW, headers, _stored_slices(headers, voxels_DHW), strict=True):
         audit.check_slice(stored_HW, header)
         _write_hu(hu_HW, stored_HW, header)
-    audit.check_volume(voxels_DHW)
-    return voxels_DHW
+    return voxels_DHW, audit.check_volume(voxels_DHW)
 
 
 def padding_may_be_tissue(header: Header) -> bool:

@@ -46,7 +46,7 @@ HUArray = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 
 GLANCE_MM = 6.0  # a chest wall and the room are told apart on samples this far apart
 FINE_MM = 2.0  # the fine grid takes every n-th voxel along an axis, with the largest n that leaves them this near
-COARSE_MM = 3.0  # with this the closing is one by a ball of 14 mm: it enters the dent of a 16 mm nodule by 2.5 mm
+COARSE_MM = 3.0  # with this the closing is one by a ball of 12 to 14 mm: it enters the dent of a 16 mm nodule by 2.5 mm
 AIR_HU = -400  # half way from lung (-850) to soft tissue (50): the surface does not move when voxels are averaged
 BESIDE = 0.1 * WHOLE  # air where the closed lungs have a smaller share is not theirs
 CLOSED = 0.6 * WHOLE  # above a half: a straight pleura is drawn by its own air, not by what the coarse grid blurs

@@ -83,6 +83,18 @@ def bad_spacing(folder: Path, spacing: str | None) -> None:
     scan().each(lambda one: _set_or_unset(one, "PixelSpacing", spacing)).write(folder)
 
 
+TEN_TIMES = {
+    "pixels-ten-times-as-wide-as-high": ("The spacing of columns is ten times that of rows.", "0.7\\7"),
+    "pixels-ten-times-as-high-as-wide": ("The spacing of rows is ten times that of columns.", "7\\0.7"),
+}
+
+
+@variants(TEN_TIMES, refused("OBLONG_PIXELS"))
+def ten_times(folder: Path, spacing: str) -> None:
+    """A point lost from one of the two numbers, on every slice."""
+    scan(pixel_spacing_mm=(0.7, 0.7)).set(PixelSpacing=spacing).write(folder)
+
+
 @kind(refused("BAD_PIXEL_SPACING"))
 def only_imager_pixel_spacing(folder: Path) -> None:
     """ImagerPixelSpacing, the detector's own, stands where PixelSpacing should."""

@@ -126,3 +126,52 @@ def two_frames_and_no_number_of_frames(folder: Path) -> None:
         encapsulate(one, dicom.JPEG_LS, Encapsulated([frame, frame], offsets))
 
     scan().edit(5, doubled).write(folder)
+
+
+# --- images that are not what lies there ----------------------------------------------------------
+
+MATRICES: dict[str, tuple[str, tuple[int, int]]] = {
+    "rows-joined-in-pairs": ("Half the rows and twice the columns: each row of the matrix is two.", (16, 48)),
+    "rows-cut-in-halves": ("Twice the rows and half the columns: each row of the matrix is half of one.", (64, 12)),
+}
+
+
+@variants(MATRICES, refused("WRONG_MATRIX"))
+def other_matrix(folder: Path, shape_HW: tuple[int, int]) -> None:
+    """As many pixels, in rows of another length, on every slice."""
+    scan().set(Rows=shape_HW[0], Columns=shape_HW[1]).write(folder)
+
+
+Change = Callable[[npt.NDArray], npt.NDArray]
+STRAYS: dict[str, tuple[str, Change]] = {
+    "one-slice-shifted-by-half-its-rows": ("Rows of one slice are rolled by 16.", lambda image: np.roll(image, 16, 0)),
+    "one-slice-shifted-by-half-its-columns": (
+        "Columns of one slice are rolled by 16.",
+        lambda image: np.roll(image, 16, 1),
+    ),
+    "one-slice-transposed": ("Rows of one slice stand where its columns should.", lambda image: image.T),
+    "one-slice-turned-by-a-quarter": ("One slice is turned by 90 degrees.", np.rot90),
+    "one-slice-reshaped": (
+        "One slice was read with rows of half the length.",
+        lambda image: image.reshape(64, 16)[::2].repeat(2, axis=1),
+    ),
+    "one-slice-with-even-rows-first": (
+        "One slice holds its even rows and below them the odd ones.",
+        lambda image: np.concatenate([image[::2], image[1::2]]),
+    ),
+}
+
+
+@variants(STRAYS, refused("STRAY_SLICE", "FLIPPED_SLICE", "SLICES_OUT_OF_ORDER"))
+def stray(folder: Path, change: Change) -> None:
+    """One slice of a sound scan shows its image in another place, and its header says nothing of it."""
+    whole = scan(shape_HW=(32, 32))
+    whole.edit(7, lambda one: one.store(change(one.stored_HW))).write(folder)
+
+
+@kind(refused("SLICES_OUT_OF_ORDER"))
+def pixels_of_two_slices_exchanged(folder: Path) -> None:
+    """Two slices beside one another hold each other's pixels."""
+    whole = scan()
+    one, other = whole.slices[8].stored_HW, whole.slices[9].stored_HW
+    whole.edit(8, lambda slice_: slice_.store(other)).edit(9, lambda slice_: slice_.store(one)).write(folder)

@@ -52,6 +52,18 @@ def three_slices(folder: Path) -> None:
     scan(3).write(folder)
 
 
+OBLONG_PIXELS: dict[str, tuple[str, tuple[float, float]]] = {
+    "pixels-a-little-wider-than-high": ("PixelSpacing is 0.7 and 0.75, and so are the pixels.", (0.7, 0.75)),
+    "pixels-half-as-wide-again-as-high": ("PixelSpacing is 0.7 and 1.0, and so are the pixels.", (0.7, 1.0)),
+}
+
+
+@variants(OBLONG_PIXELS, read())
+def oblong_pixels(folder: Path, pixel_spacing_mm: tuple[float, float]) -> None:
+    """Pixels that are truly not square."""
+    scan(pixel_spacing_mm=pixel_spacing_mm).write(folder)
+
+
 @kind(read(20))
 def anisotropic_pixels(folder: Path) -> None:
     """Pixels three times as wide as high, thin slices."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from fedlung.ct import find_series, read_series
 from fedlung.ct.audit import audit_series
+from fedlung.ct.audit.content import sample_grid
 from fedlung.ct.audit.geometry import MAX_EXTENT_MM, PIXEL_SPACING_MM, STEP_MM
+from fedlung.ct.audit.stray import Stray, stray_slice
 from fedlung.ct.dicom.headers import Header, PixelSpan
 from fedlung.ct.lidc import lidc_slices_z_mm
 from fedlung.ct.series import Repair
@@ -78,3 +81,18 @@ def test_no_real_series_is_refused_or_warned_of(lidc_folder: Path) -> None:
     found, left_out = find_series(lidc_folder)
     assert (len(found), left_out) == (5, [])
     assert {warning for series in found for warning in read_series(series).warnings} == set()
+
+
+@pytest.mark.lidc
+def test_no_slice_of_a_real_series_is_stray_and_one_that_was_shifted_or_turned_is(lidc_folder: Path) -> None:
+    changes = (lambda image: np.roll(image, MATRIX // 2, 0), np.transpose, np.flipud)
+    for series in find_series(lidc_folder)[0]:
+        voxels_DHW = read_series(series).voxels_DHW
+        rows, columns = sample_grid((MATRIX, MATRIX))
+        hu_NS = voxels_DHW[:, rows, columns].reshape(len(voxels_DHW), -1).astype(np.float32)
+        assert [stray_slice(hu_NS[first::step]) for step in (1, 2, 3, 4) for first in range(step)] == [None] * 10
+        for number in range(10, len(voxels_DHW), 17):
+            for change in changes:
+                wrong_NS = hu_NS.copy()
+                wrong_NS[number] = change(voxels_DHW[number])[rows, columns].ravel()
+                assert stray_slice(wrong_NS) == Stray(number + 1, is_sure=True)

@@ -1,4 +1,9 @@
-"""The lung mask beside the same definition at the CT's own resolution, with exact balls: slow and obvious."""
+"""The lung mask beside the same definition at the CT's own resolution, with exact balls: slow and obvious.
+
+The overlap is with this definition, not with a radiologist's outline. The radius of its closing, 14 mm, was chosen: the
+mask's own neighbourhood lies between balls of 12.0 and 13.8 mm. The overlap hangs on it: with 13 mm one of the five
+real series has .989.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,32 @@ def test_a_benchmark_runs_and_prints_its_machine_and_table(benchmarks, capsys, n
     printed = capsys.readouterr().out
     assert "1 threads, Python" in printed
     assert "fedlung" in printed or "no CUDA device" in printed
+
+
+def test_without_a_gpu_the_gpus_table_runs_on_the_cpu_and_equals_it(benchmarks, capsys) -> None:
+    script("gpu").main(["--quick", "--rounds", "1", "--threads", "1", "--device", "cpu"])
+    printed = capsys.readouterr().out
+    assert printed.count("at most 0.00000 HU apart") == 2
+    assert "lung mask: intersection over union 1.000000" in printed
+    assert all(
+        f"{job}\n" in printed for job in ("lung mask; MONAI has none", "4 cubes of 16 along each edge, augmented")
+    )
+    assert "a decoded series to a case at 1.25 mm" in printed
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux to see a process's memory")
+def test_the_memory_of_a_tree_counts_the_children_of_children(benchmarks) -> None:
+    memory, timing = script("prepare_memory"), script("timing")
+    hold = "import sys; kept = b'x' * (60 << 20); print('ready', flush=True); sys.stdin.read()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        (child,) = timing.living_descendants(process.pid)
+        own, grown = memory.proportional_gb(process.pid), memory.proportional_gb(child)
+        process.communicate()
+    assert own < 0.06 <= grown < 0.12
+    assert memory.proportional_gb(process.pid) == 0.0
+    assert list(timing.living_descendants(process.pid)) == []
 
 
 def test_a_peer_that_is_not_installed_is_named_and_left_out(benchmarks, capsys) -> None:

@@ -22,6 +22,7 @@ from fedlung.ct.audit.rescale import contradicted_rescale
 from fedlung.ct.audit.signs import contradicted_bits, contradicted_order, contradicted_sign, padding_range
 from fedlung.ct.audit.slices import Slices
 from fedlung.ct.audit.smoothness import first_flipped, is_noisy, is_out_of_line, other_order
+from fedlung.ct.audit.stray import Stray, stray_slice
 from fedlung.ct.audit.torn import TornTail, is_torn, stuck_slices, torn_tail
 from fedlung.ct.dicom.headers import Header
 from fedlung.ct.geometry import Float64Array
@@ -77,12 +78,16 @@ class ContentAudit:
         # A copy: the reader uses the array for the next slice.
         self._sampled[index] = _Sampled(stored_HW[rows, columns].flatten(), torn_tail(stored_HW))
 
-    def check_volume(self, voxels_DHW: npt.NDArray) -> None:
-        """Judge the series by what was remembered and, where that is suspicious, by its HU. Raises SeriesError."""
+    def check_volume(self, voxels_DHW: npt.NDArray) -> tuple[str, ...]:
+        """Judge the series by what was remembered and, where that is suspicious, by its HU.
+
+        Returns sentences on what is odd but trusted, each with its code before it. Raises SeriesError.
+        """
         _raise(self._wrong_matrix())
         samples = Samples(self.headers, tuple(self._sampled[index] for index in range(len(self.headers))), voxels_DHW)
         for check in VOLUME_CHECKS:
             _raise(check(samples))
+        return () if samples.stray is None else (f"STRAY_SLICE: {_stray_sentence(samples)}",)
 
     def _wrong_matrix(self) -> Finding | None:
         """What most of the tried slices agree upon: a coronal slice of nothing but a table may look like anything."""
@@ -153,6 +158,11 @@ class Samples:
     def is_aside(self) -> bool:
         """Whether slices will be shifted into place: until then they do not follow one another pixel by pixel."""
         return is_aside(Slices(self.headers))
+
+    @cached_property
+    def stray(self) -> Stray | None:
+        """The slice that does not fit between those beside it, if there is one."""
+        return None if self.is_aside else stray_slice(self.hu_NS)
 
     @cached_property
     def mean_N(self) -> Float64Array:
@@ -298,12 +308,26 @@ def _out_of_order(samples: Samples) -> Finding | None:
     return Finding("SLICES_OUT_OF_ORDER", found, "Export again, and compare the slices' order with the archive's.")
 
 
+def _stray(samples: Samples) -> Finding | None:
+    if samples.stray is None or not samples.stray.is_sure:
+        return None
+    remedy = "Look at it, and export the series again: it was shifted, turned, exchanged or damaged."
+    return Finding("STRAY_SLICE", _stray_sentence(samples), remedy)
+
+
+def _stray_sentence(samples: Samples) -> str:
+    assert samples.stray is not None, "asked for only where there is one"
+    which = f"slice {samples.stray.number} of {len(samples.headers)}, counted along the normal,"
+    return f"{which} has another image than those beside it, which are alike."
+
+
 DECLARATION_CHECKS: tuple[Callable[[npt.NDArray, Header], Finding | None], ...] = (
     contradicted_bits,
     contradicted_order,
     contradicted_sign,
 )
-# ORDER: damage to single slices first, since it makes the others' order look wrong.
+# ORDER: damage to single slices first, since it makes the others' order look wrong; a slice that fits nowhere last,
+# since those before it say what would mend it.
 VOLUME_CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
     _empty,
     _torn,
@@ -316,4 +340,5 @@ VOLUME_CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
     _copied,
     _out_of_order,
     _flipped,
+    _stray,
 )

@@ -25,6 +25,9 @@ COSINE_TOLERANCE = 1e-3
 SPACING_TOLERANCE = 1e-4
 # Beyond half a pixel a voxel lies in its neighbour's place.
 IN_PLANE_TOLERANCE_PIXELS = 0.5
+# Scanners make square pixels: all 1018 series of LIDC have them. Reformats may be a little longer one way, which is
+# told in a warning; beyond this, one of the two numbers is wrong.
+ODD_PIXEL_RATIO, MAX_PIXEL_RATIO = 1.5, 4.0
 # What no scanner of bodies does. LIDC: pixels of 0.46 to 0.98 mm, steps of 0.45 to 5 mm.
 PIXEL_SPACING_MM = (0.05, 10.0)
 STEP_MM = (0.05, 20.0)
@@ -78,6 +81,21 @@ def _bad_pixel_spacing(slices: Slices) -> Finding | None:
         sentence = f"PixelSpacing from {found_mm.min():.3g} to {found_mm.max():.3g} mm, expected {low_mm} to {high_mm}."
         return Finding("BAD_PIXEL_SPACING", sentence, "Export again: no scanner of bodies has such pixels.")
     return None
+
+
+def _oblong_pixels(slices: Slices) -> Finding | None:
+    ratio = pixel_ratio(slices)
+    if ratio <= MAX_PIXEL_RATIO:
+        return None
+    sentence = f"pixels are {ratio:.3g} times as long one way as the other, expected at most {MAX_PIXEL_RATIO:g} times."
+    remedy = "Compare PixelSpacing with the scanner's; where it is right, have it resampled to square pixels."
+    return Finding("OBLONG_PIXELS", sentence, remedy)
+
+
+def pixel_ratio(slices: Slices) -> float:
+    """The longer side of a pixel by the shorter one, at most."""
+    spacing_N2 = np.array([header.pixel_spacing_mm for header in slices.headers])
+    return float((spacing_N2.max(axis=1) / spacing_N2.min(axis=1)).max())
 
 
 def _mixed_spacing(slices: Slices) -> Finding | None:
@@ -192,6 +210,7 @@ PLACE_CHECKS: tuple[Callable[[Slices], Finding | None], ...] = (
     _mixed_orientation,
     _bad_pixel_spacing,
     _mixed_spacing,
+    _oblong_pixels,
 )
 GRID_CHECKS: tuple[Callable[[Slices], Finding | None], ...] = (
     _too_few,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
+from fedlung.ct.audit.geometry import ODD_PIXEL_RATIO, pixel_ratio
 from fedlung.ct.audit.order import MIN_LOCATED, location_misfits
 from fedlung.ct.audit.slices import Slices
 from fedlung.ct.series import is_uid
@@ -75,6 +76,13 @@ def _field_of_view(slices: Slices) -> str:
     return f"FIELD_CONTRADICTED: the image is {extent_mm:.0f} mm wide, but its diameter is told as {told_mm:.0f} mm."
 
 
+def _oblong(slices: Slices) -> str:
+    ratio = pixel_ratio(slices)
+    if ratio <= ODD_PIXEL_RATIO:
+        return ""
+    return f"OBLONG_PIXELS: pixels are {ratio:.3g} times as long one way as the other; scanners make square ones."
+
+
 def _computed(slices: Slices) -> str:
     derived = any({"DERIVED", "SECONDARY"} & set(header.image_type) for header in slices.headers)
     return "DERIVED: the images are not the scanner's own but made of others." if derived else ""
@@ -116,6 +124,7 @@ WARNINGS: tuple[Callable[[Slices], str], ...] = (
     _location,
     _tilt,
     _field_of_view,
+    _oblong,
     _computed,
     _reformatted,
     _lossy,

@@ -301,7 +301,7 @@ def test_one_slice_that_is_mirrored_or_turned_is_refused(turn: tuple[slice, ...]
     assert audit(SMOOTH + NOISE, flip) == "FLIPPED_SLICE"
 
 
-@pytest.mark.parametrize("shape_HW", [(W, H), (2 * H, W // 2)])
+@pytest.mark.parametrize("shape_HW", [(W, H), (2 * H, W // 2), (H // 2, 2 * W)])
 def test_a_matrix_of_other_rows_is_refused(shape_HW: tuple[int, int]) -> None:
     assert audit((SMOOTH + NOISE / 4).reshape(D, *shape_HW)) == "WRONG_MATRIX"
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import logging
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from fedlung.preprocess.prepare import (
     prepare_with_remarks,
     store_fingerprint,
 )
+from fedlung.preprocess.resample import resample
 
 CPU = torch.device("cpu")
 KEY = b"a site's own key"
@@ -213,3 +215,39 @@ def test_cuda_gives_the_cpus_case_within_one_hounsfield_unit(chest) -> None:
     assert np.abs(on_cpu.image_DHW.astype(int) - on_cuda.image_DHW).max() <= 1
     assert np.mean(on_cpu.image_DHW != on_cuda.image_DHW) < 1e-3
     np.testing.assert_array_equal(on_cpu.lung_DHW, on_cuda.lung_DHW)
+
+
+def test_a_case_is_the_same_bit_by_bit_where_memory_was_short_at_first(chest, monkeypatch, caplog) -> None:
+    tries = []
+
+    def allocate(shape: tuple[int, ...], *, device: torch.device) -> torch.Tensor:
+        tries.append(shape)
+        if len(tries) <= 2:
+            raise torch.OutOfMemoryError(f"refused {shape}")
+        return torch.empty(shape, device=device)
+
+    volume = chest().volume
+    cfg = PrepareConfig(spacing_mm=1.5, lung_crop=False)
+    plenty, _ = prepared(volume, cfg=cfg)
+    monkeypatch.setattr("fedlung.preprocess.prepare.resample", partial(resample, allocate=allocate))
+    short, _ = prepared(volume, cfg=cfg)
+    assert "resampling anew in 4 slabs" in caplog.text
+    np.testing.assert_array_equal(short.image_DHW, plenty.image_DHW)
+    assert short.image_digest == plenty.image_digest
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_is_nearly_full_gives_the_same_case(chest, caplog) -> None:
+    volume, cuda = chest((1.0, 0.7, 0.7)).volume, torch.device("cuda")
+    cfg = PrepareConfig(spacing_mm=0.7, lung_crop=False)
+    plenty = prepare_case(volume, [], cfg, site_key=KEY, device=cuda)
+    torch.cuda.empty_cache()
+    num_bytes = torch.cuda.memory_reserved() + 3 * plenty.image_DHW.size  # less than the result's 4 bytes a voxel
+    torch.cuda.set_per_process_memory_fraction(num_bytes / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        short = prepare_case(volume, [], cfg, site_key=KEY, device=cuda)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "out of memory on cuda" in caplog.text
+    assert np.abs(short.image_DHW.astype(int) - plenty.image_DHW).max() <= 1  # at last on the CPU, if need be
+    np.testing.assert_array_equal(short.lung_DHW, plenty.lung_DHW)
