@@ -336,6 +336,10 @@ class EvaluateConfig(Section):
     threshold: Literal["youden", "f1"] = Field("youden", description="what the threshold maximises on validation")
     select: SelectionRule = Field("auc", description="of source validation, picks the round")
     held_out_curve: bool = Field(True, description="score the held-out sites after every round, too; only ever shown")
+    mirrored: bool = Field(False, description="patches and scans by the mean logit of their eight mirror images")
+    size_weight: float = Field(
+        0.0, ge=0.0, description="of 5 ln(diameter / 10 mm) as measured, added to the judged logit; for malignancy"
+    )
     adapt_patients: int = Field(
         0, ge=0, description="unlabelled patients of a held-out site for BatchNorm's statistics, scored apart; 0: none"
     )
@@ -345,10 +349,14 @@ class EvaluateConfig(Section):
 class LosoConfig(Section):
     """Leave-one-site-out: every site held out in turn, for each method and seed.
 
-    A method is a strategy, with what it changes of the run's configuration: ``fedavg+model.norm=batch``.
+    A method is a strategy, with what it changes of the run's configuration: ``fedavg+model.norm=batch``. Where it
+    names several values, ``fedprox+strategy.proximal-mu=0.01|0.1``, one is chosen for each unseen site, on the other
+    sites' validation patients alone.
     """
 
-    methods: str = "fedavg,fedprox,feddg-ga"
+    methods: str = Field(
+        "fedavg,fedprox,feddg-ga", description="strategy+key=value, comma-separated; key=a|b: chosen on validation"
+    )
     seeds: int = Field(3, ge=1, le=100, description="of the run's own seed and the following ones")
     baselines: bool = Field(True, description="uniform weights, each site alone, their ensemble, and all sites trained")
     pooled: bool = Field(False, description="pooled training as well, where one machine has all sites' data")
@@ -379,6 +387,7 @@ class RunConfig(Section):
 
     name: str = Field("", description="of the run's folder; empty: made from task, date and time")
     folder: str = Field("", description="where the server keeps its runs; empty: ./runs (the server's own disk)")
+    resume: bool = Field(False, description="go on with the unfinished run of this name, where it was stopped")
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     protocol: Protocol = Field("single", description="loso: each site held out in turn (see loso.*)")
     task: TaskConfig = TaskConfig()
@@ -403,6 +412,8 @@ class RunConfig(Section):
             raise ValueError("task.name 'scan' wants the whole volume: set prepare.cube (the tutorial's is 128)")
         if self.task.name != "scan" and self.prepare.cube:
             raise ValueError(f"prepare.cube is for task.name 'scan'; {self.task.name!r} wants isotropic cases")
+        if self.task.name != "malignancy" and self.evaluate.size_weight:
+            raise ValueError("evaluate.size-weight is for task.name 'malignancy': background has no diameter")
         if self.task.name == "scan" and self.scanner.probability:
             raise ValueError("scanner.probability wants voxels of a known edge in mm, which task.name 'scan' has not")
         if self.task.name == "scan" and self.rescan.is_on:
@@ -415,6 +426,14 @@ class RunConfig(Section):
             raise ValueError(
                 "model.norm 'batch' needs several examples: raise optimizer.batch-size, or set norm 'group'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_resumed(self) -> RunConfig:
+        if self.resume and not self.name:
+            raise ValueError("resume goes on with a run that has a name: set name to that of its folder")
+        if self.resume and self.protocol == "loso":
+            raise ValueError("resume is for a single run; leave-one-site-out goes on by its name alone")
         return self
 
     @model_validator(mode="after")

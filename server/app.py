@@ -26,14 +26,16 @@ def main(grid: Grid, context: Context) -> None:
     if config.protocol == "loso":
         run_plan(grid, config)
         return
-    run = RunDir.create(Path(config.folder or "runs").resolve(), config.name, config)
-    try:
-        federate(grid, run)
-        render_report(run.folder)
-        run.append("finished")
-    except BaseException as error:
-        run.append("failed", reason=str(error) if isinstance(error, FedlungError) else repr(error))
-        raise
+    opened = RunDir.resume if config.resume else RunDir.create
+    run = opened(Path(config.folder or "runs").resolve(), config.name, config)
+    with run.alone():
+        try:
+            federate(grid, run)
+            render_report(run.folder)
+            run.finish()
+        except BaseException as error:
+            run.append("failed", reason=str(error) if isinstance(error, FedlungError) else repr(error))
+            raise
 
 
 def show_log() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,15 +12,18 @@ from flwr.serverapp import Grid
 import fedlung
 from fedlung.evaluation.judgement import Absence, Judgement, Selection
 from fedlung.evaluation.kept import KeptTests, SiteTests, save_tests
-from fedlung.protocol import EvaluateReply, SiteLedger
+from fedlung.protocol import DETECTION, EvaluateReply, SiteLedger
 from server.evidence import Evidence, RoundReplies
 from server.generalization import judge
 from server.preparation import check_teachable, prepare
+from server.resume import Past, load_past, those_of_before
 from server.rollcall import Roster, roll_call
 from server.rounds import final_evaluation, run_rounds
 from server.rundir import RunDir
 from server.selection import freeze, select_round
 from server.strategies import STRATEGIES
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,27 +37,29 @@ class Assembly:
 
 
 def federate(grid: Grid, run: RunDir) -> Judgement:
-    """Roll call, preparation, rounds, selection, final evaluation, judgement."""
-    config, assembly = run.config, assemble(grid, run)
+    """Roll call, preparation, rounds, selection, final evaluation, judgement; of a stopped run, what it has not yet."""
+    config, past = run.config, load_past(run)
+    assembly = assemble(grid, run, past)
     check_teachable(assembly.ledgers, assembly.roster, config)
     strategy = STRATEGIES[config.federation.strategy](config, assembly.roster, assembly.ledgers)
     run.append("training", sources=strategy.sources)
-    course = run_rounds(grid, strategy, run)
+    course = run_rounds(grid, strategy, run, past.course)
     selection = select_round(course.rounds, config.evaluate.select)
     run.append("selected", round=selection.server_round, selection=selection.model_dump(mode="json"))
     tests, unjudged = final_evaluation(grid, strategy, run, selection.server_round)
     return conclude(run, assembly, course.rounds, selection, tests, [*course.absences, *unjudged])
 
 
-def assemble(grid: Grid, run: RunDir) -> Assembly:
-    """Roll call and preparation."""
-    started = _now()
-    fingerprint = run.config.fingerprint()
-    run.append("run-started", name=run.name, fedlung_version=fedlung.__version__, fingerprint=fingerprint)
+def assemble(grid: Grid, run: RunDir, past: Past) -> Assembly:
+    """Roll call and preparation. Raises RunError where the sites of a stopped run are not as they were."""
+    started = past.started or _now()
+    _record_beginning(run, past)
     roster = roll_call(grid, run.config)
     _record_roll_call(run, roster)
-    ledgers, unprepared = prepare(grid, roster, run)
-    return Assembly(roster, ledgers, (*roster.absences, *unprepared), started)
+    prepared, unprepared = prepare(grid, roster, run)
+    absences = (*roster.absences, *unprepared)
+    ledgers, newcomers = those_of_before(past, prepared, absences)
+    return Assembly(roster, ledgers, (*absences, *newcomers), started)
 
 
 def conclude(
@@ -77,7 +83,10 @@ def conclude(
     )
     judgement = judge(run.config, evidence, selection)
     frozen, _ = freeze(_selected(rounds, selection).validation, run.config.evaluate.threshold)
-    kept = {site: SiteTests(reply.scores, reply.subgroups) for site, reply in sorted(tests.items())}
+    kept = {
+        site: SiteTests(reply.scores, reply.subgroups, reply.detection.get(DETECTION))
+        for site, reply in sorted(tests.items())
+    }
     save_tests(run.folder, KeptTests(kept, frozen))
     run.append("judged", judgement=judgement.model_dump(mode="json"))
     return judgement
@@ -85,6 +94,18 @@ def conclude(
 
 def _selected(rounds: Sequence[RoundReplies], selection: Selection) -> RoundReplies:
     return next(replies for replies in rounds if replies.server_round == selection.server_round)
+
+
+def _record_beginning(run: RunDir, past: Past) -> None:
+    said = {"name": run.name, "fedlung_version": fedlung.__version__, "fingerprint": run.config.fingerprint()}
+    if not past.started:
+        run.append("run-started", **said)
+        return
+    num_done = len(past.course.rounds)
+    logger.info("%s goes on after round %d", run.name, num_done)
+    for warning in past.warnings:
+        logger.warning("%s", warning)
+    run.append("resumed", **said, round=num_done, warnings=past.warnings)
 
 
 def _record_roll_call(run: RunDir, roster: Roster) -> None:

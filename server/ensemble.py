@@ -15,8 +15,9 @@ from fedlung.evaluation.runrecord import load_run
 from fedlung.protocol import EvaluateTask, SiteLedger, encode_state, with_members
 from fedlung.training.checkpoint import load_checkpoint
 from server.course import assemble, conclude
+from server.resume import Past
 from server.rollcall import Roster
-from server.rounds import CURVE, evaluate, judged, round_replies
+from server.rounds import CURVE, Course, evaluate, judged, round_replies
 from server.rundir import RunDir
 from server.selection import select_round
 from server.strategies import FedAvg
@@ -42,7 +43,7 @@ class Ensemble(FedAvg):
 def judge_ensemble(grid: Grid, run: RunDir, members: Sequence[Path]) -> Judgement:
     """Judge the selected models of finished runs as one. Raises RunError where one has not finished."""
     first, *further = [selected_weights(folder) for folder in members]
-    assembly = assemble(grid, run)
+    assembly = assemble(grid, run, Past(Course()))
     strategy = Ensemble(run.config, assembly.roster, assembly.ledgers, further)
     evaluate(grid, strategy, 0, first, CURVE)
     rounds = [round_replies(strategy)]

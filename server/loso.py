@@ -18,6 +18,7 @@ from fedlung.loso.results import write_results
 from server.course import federate
 from server.ensemble import judge_ensemble
 from server.foldgrid import FoldGrid
+from server.resume import has_rounds
 from server.rundir import RunDir
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,12 @@ def run_plan(grid: Grid, config: RunConfig) -> None:
         run_fold(grid, config, fold_named(config.loso.fold, config), base / config.name)
         return
     run = RunDir.open_plan(base, config.name, config)
-    folds = plan(config)
+    with run.alone():
+        _run_all(grid, run)
+
+
+def _run_all(grid: Grid, run: RunDir) -> None:
+    folds = plan(run.config)
     run.append("run-started", name=run.name, num_folds=len(folds))
     try:
         for fold in folds:
@@ -43,25 +49,33 @@ def run_plan(grid: Grid, config: RunConfig) -> None:
     except BaseException as error:
         run.append("failed", reason=str(error) if isinstance(error, FedlungError) else repr(error))
         raise
-    run.append("finished")
+    run.finish()
 
 
 def run_fold(grid: Grid, config: RunConfig, fold: Fold, folder: Path) -> None:
-    """One fold in a folder of its own below the plan's. What an earlier try has left unfinished is made anew."""
+    """One fold in a folder of its own below the plan's; what an earlier try has left unfinished is gone on with."""
     base = folds_folder(folder)
-    shutil.rmtree(base / fold.name, ignore_errors=True)
-    run = RunDir.create(base, fold.name, fold.config(config))
+    run = _opened(base, fold.name, fold.config(config))
     members = [base / member.name for member in fold.members(config)]
     marked = FoldGrid(grid, fold.name)
-    try:
-        if members:
-            judge_ensemble(marked, run, members)
-        else:
-            federate(marked, run)
-    except BaseException as error:
-        run.append("failed", reason=str(error) if isinstance(error, FedlungError) else repr(error))
-        raise
-    run.append("finished")
+    with run.alone():
+        try:
+            if members:
+                judge_ensemble(marked, run, members)
+            else:
+                federate(marked, run)
+        except BaseException as error:
+            run.append("failed", reason=str(error) if isinstance(error, FedlungError) else repr(error))
+            raise
+        run.finish()
+
+
+def _opened(base: Path, name: str, config: RunConfig) -> RunDir:
+    """The fold's folder: as it is where a round of it is there, else made anew."""
+    if has_rounds(base / name):
+        return RunDir.resume(base, name, config)
+    shutil.rmtree(base / name, ignore_errors=True)
+    return RunDir.create(base, name, config)
 
 
 def _tried(grid: Grid, run: RunDir, fold: Fold) -> None:

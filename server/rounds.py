@@ -19,6 +19,7 @@ from fedlung.training.checkpoint import load_checkpoint
 from server.averaging import LateAverage
 from server.evidence import RoundReplies, curve_point, participation
 from server.exchange import replies, replies_in_order
+from server.keeping import KeptReplies, forget_late, keep_late, keep_replies, load_weights
 from server.rundir import RunDir
 from server.strategies import FINAL, FedAvg, Training
 
@@ -51,17 +52,16 @@ def initial_arrays(config: RunConfig) -> ArrayRecord:
     return encode_state({name: tensor.numpy() for name, tensor in state.items()})
 
 
-def run_rounds(grid: Grid, strategy: FedAvg, run: RunDir) -> Course:
-    """All rounds of training, each with its learning-curve evaluation, its checkpoint and its event.
+def run_rounds(grid: Grid, strategy: FedAvg, run: RunDir, course: Course) -> Course:
+    """All rounds of training that ``course`` has not yet, each with its learning curve, its checkpoint and its event.
 
     A round below the quorum leaves the weights as they were and is recorded. Raises RunError after
     ``MAX_FAILED_ROUNDS`` of them in a row, and where no round at all was committed.
     """
-    arrays, course = initial_arrays(run.config), Course()
-    late = LateAverage(run.config.strategy.average_from)
+    num_done, late = len(course.rounds), LateAverage(run.config.strategy.average_from)
     strategy.summary()
-    save(run, 0, arrays)
-    for server_round in range(1, run.config.federation.rounds + 1):
+    arrays = _go_on(strategy, run, num_done, late) if num_done else _begin(run)
+    for server_round in range(num_done + 1, run.config.federation.rounds + 1):
         arrays = _round(grid, strategy, run, server_round, arrays, course, late)
         if course.num_failed_in_a_row >= MAX_FAILED_ROUNDS:
             break
@@ -75,7 +75,7 @@ def final_evaluation(
 ) -> tuple[dict[str, EvaluateReply], list[Absence]]:
     """Every site's test statistics with the weights of ``server_round``, and a row for each site without them."""
     state = load_checkpoint(run.checkpoint_path(server_round)).state
-    strategy.recall({name: tensor.numpy() for name, tensor in run.load_memory(server_round).items()})
+    _recall(strategy, run, server_round)
     arrays = encode_state({name: tensor.numpy() for name, tensor in state.items()})
     return judged(grid, strategy, server_round, arrays)
 
@@ -92,6 +92,23 @@ def save(run: RunDir, server_round: int, arrays: ArrayRecord) -> None:
     """Keep the weights as a checkpoint of the run."""
     state = decode_state(arrays)
     run.save_checkpoint(server_round, {name: torch.from_numpy(values) for name, values in state.items()})
+
+
+def _begin(run: RunDir) -> ArrayRecord:
+    """What everyone starts from."""
+    arrays = initial_arrays(run.config)
+    save(run, 0, arrays)
+    return arrays
+
+
+def _go_on(strategy: FedAvg, run: RunDir, server_round: int, late: LateAverage) -> ArrayRecord:
+    """The weights after a round of an earlier process; strategy and mean are as they were then."""
+    _recall(strategy, run, server_round)
+    return encode_state(load_weights(run, server_round, late))
+
+
+def _recall(strategy: FedAvg, run: RunDir, server_round: int) -> None:
+    strategy.recall({name: tensor.numpy() for name, tensor in run.load_memory(server_round).items()})
 
 
 def _round(
@@ -112,12 +129,25 @@ def _round(
     shown = encode_state(late.take(decode_state(arrays))) if late.begins(server_round) else arrays
     save(run, server_round, shown)
     evaluate(grid, strategy, server_round, shown, CURVE)
-    run.save_memory(server_round, {name: torch.from_numpy(values) for name, values in strategy.memory().items()})
     seconds, result, absences = time.monotonic() - started, round_replies(strategy), _round_absences(strategy)
     course.take(result, absences, is_committed=strategy.training.is_committed)
+    # ORDER: the line is last. It says that the round can be gone on from.
+    _keep(strategy, run, arrays, late, result)
     _record(run, result, absences, is_committed=strategy.training.is_committed, seconds=seconds)
+    if strategy.training.is_committed:
+        forget_late(run, server_round)
     _log(result, absences, num_rounds=run.config.federation.rounds, seconds=seconds)
     return arrays
+
+
+def _keep(strategy: FedAvg, run: RunDir, arrays: ArrayRecord, late: LateAverage, replies: RoundReplies) -> None:
+    """Everything that the next round, the selection and the judgement need, on the disk."""
+    number, memory = replies.server_round, strategy.memory()
+    run.save_memory(number, {name: torch.from_numpy(values) for name, values in memory.items()})
+    if late.begins(number):
+        keep_late(run, number, decode_state(arrays), late)
+    fingerprints = {site: ledger.data_fingerprint for site, ledger in strategy.ledgers.items()}
+    keep_replies(run, KeptReplies(replies, fingerprints))
 
 
 def evaluate(grid: Grid, strategy: FedAvg, server_round: int, arrays: ArrayRecord, config: ConfigRecord) -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from fedlung.config import RunConfig
 from fedlung.errors import RunError
@@ -22,12 +25,17 @@ from fedlung.evaluation.runrecord import (
     CHECKPOINTS_FOLDER,
     CONFIG_FILE,
     EVENTS_FILE,
+    RESUME_FOLDER,
     EventName,
     check_same_settings,
     run_name,
+    unfinished_run,
     what_numbers_depend_on,
 )
+from fedlung.files import UNFINISHED
 from fedlung.training.checkpoint import load_checkpoint, save_checkpoint
+
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,8 @@ class RunDir:
             # with what the launcher keeps in it.
             with (folder / CONFIG_FILE).open("x", encoding="utf-8") as file:
                 file.write(config.model_dump_json(by_alias=True, indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except FileExistsError:
             raise RunError(
                 f"run {name!r} is there already, in {base}; nothing was written. "
@@ -71,9 +81,40 @@ class RunDir:
         check_same_settings(folder, config)
         return cls(folder, config)
 
+    @classmethod
+    def resume(cls, base: Path, name: str, config: RunConfig) -> RunDir:
+        """The folder of an unfinished run with these settings, to go on with.
+
+        Raises RunError where there is none or it has finished, ConfigError where its settings are others.
+        """
+        folder = base / name
+        unfinished_run(folder)
+        check_same_settings(folder, config)
+        return cls(folder, config)
+
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While this process writes the run, no other does; what an earlier one left half-written is taken away.
+
+        Raises RunError where another process is at it.
+        """
+        lock = FileLock(self.folder / RESUME_FOLDER / LOCK, timeout=0)
+        Path(lock.lock_file).parent.mkdir(exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"run {self.name!r} is not stopped: another process is writing it. Wait for its end."
+            ) from None
+        try:
+            _mend(self.folder)
+            yield
+        finally:
+            lock.release()
 
     def append(self, event: EventName, **fields: Any) -> None:
         """Writes one event as one line, and returns when it is on the disk. Fields are what JSON has (no NaN)."""
@@ -83,6 +124,11 @@ class RunDir:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def finish(self) -> None:
+        """The last event; what the run could have gone on from is taken away."""
+        self.append("finished")
+        shutil.rmtree(self.folder / RESUME_FOLDER, ignore_errors=True)
 
     def checkpoint_path(self, server_round: int) -> Path:
         return self.folder / CHECKPOINTS_FOLDER / f"round-{server_round:04d}.safetensors"
@@ -94,6 +140,9 @@ class RunDir:
         """Keeps what the strategy carries from round to round beside the model; no file is made for nothing."""
         if memory:
             save_checkpoint(self.memory_path(server_round), memory, {"server_round": server_round})
+        else:
+            # That of a process that was stopped before this round had its line.
+            self.memory_path(server_round).unlink(missing_ok=True)
 
     def load_memory(self, server_round: int) -> dict[str, torch.Tensor]:
         """What ``save_memory`` kept of a round."""
@@ -106,3 +155,12 @@ class RunDir:
         settings = what_numbers_depend_on(self.config).to_run_config()
         save_checkpoint(path, state, {"server_round": server_round, "config": settings})
         return path
+
+
+def _mend(folder: Path) -> None:
+    """Take away what a process left half-written when it was stopped: the end of a line, and files of no name yet."""
+    with (folder / EVENTS_FILE).open("r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
+    for below in (folder, folder / CHECKPOINTS_FOLDER, folder / RESUME_FOLDER):
+        for path in below.glob(f".*{UNFINISHED}"):
+            path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from fedlung.evaluation.standardised import (
     standardised_gap,
 )
 from fedlung.evaluation.statistics import ScoreStatistics, add_statistics
-from fedlung.evaluation.subgroups import OWN_TEST, SUBGROUPS, Reason
+from fedlung.evaluation.subgroups import OWN_TEST, PROTOCOLS, SUBGROUPS, Reason
 from fedlung.protocol import EvaluateReply
 
 WITHHELD: dict[Reason, str] = {
@@ -37,11 +37,12 @@ Replies = Mapping[str, EvaluateReply]
 def subgroup_rows(tests: Replies, measure: Measure, held_out: Sequence[str]) -> tuple[SubgroupRow, ...]:
     """Of every subgroup that some site has: a row for each site, and one for those together that tell of it.
 
-    Held-out sites' own test patients have no row together: each site's are there for that site's own oracle.
+    Held-out sites' own test patients have no row together: each site's are there for that site's own oracle. Thickness
+    and kernel together have no row at all: many small parts, kept to rank by the protocol alone when runs are compared.
     """
     rows: list[SubgroupRow] = []
     for key in SUBGROUPS:
-        if not any(key in reply.subgroups or key in reply.withheld for reply in tests.values()):
+        if key in PROTOCOLS or not any(key in reply.subgroups or key in reply.withheld for reply in tests.values()):
             continue
         asked = [site for site in sorted(tests) if key != OWN_TEST or site in held_out]
         rows += [_site_row(key, site, tests[site], measure) for site in asked]

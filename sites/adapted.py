@@ -32,6 +32,7 @@ def adapted_logits(
     chosen = rng.permutation(np.unique(examples.patients_N))[: config.evaluate.adapt_patients]
     images = _SomeExamples(examples, np.flatnonzero(np.isin(examples.patients_N, chosen)))
     batch_size, precision = config.optimizer.batch_size, config.optimizer.precision
+    mirrored = config.evaluate.mirrored
     logits = []
     for model in models:
         adapt_statistics(
@@ -42,7 +43,11 @@ def adapted_logits(
             device=device,
             precision=precision,
         )
-        logits.append(predict_logits(model, examples, batch_size=batch_size, device=device, precision=precision))
+        logits.append(
+            predict_logits(
+                model, examples, batch_size=batch_size, device=device, precision=precision, mirrored=mirrored
+            )
+        )
     return np.mean(logits, axis=0)
 
 

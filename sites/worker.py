@@ -161,7 +161,7 @@ class SiteWorker:
         started = time.monotonic()
         examples = self._evaluated(task.split)
         models = [self._model(state) for state in states]
-        logits_N = np.mean([self._logits(model, examples) for model in models], axis=0)
+        logits_N = self._with_size(self._judged_logits(models, examples), examples)
         detection, undetected = self._detected(models, task) if task.with_detection else ({}, "")
         scores = self._scores(logits_N, examples) + self._rescanned(models, examples, task)
         scores += self._adapted(models, examples, task)  # ORDER: last, for it changes the models.
@@ -206,13 +206,22 @@ class SiteWorker:
             raise ProtocolError(f"{text}: {error}", public=text) from error
         return model
 
-    def _logits(self, model: nn.Module, examples: Loadable) -> np.ndarray:
+    def _judged_logits(self, models: Sequence[nn.Module], examples: Loadable) -> np.ndarray:
+        return np.mean([self._logits(m, examples, mirrored=self.config.evaluate.mirrored) for m in models], axis=0)
+
+    def _with_size(self, logits_N: np.ndarray, examples: ExampleSet) -> np.ndarray:
+        """The logits of the pixels and, where the run judges the two together, of the diameter that was measured."""
+        weight = self.config.evaluate.size_weight
+        return logits_N + weight * size_logits(examples.diameter_mm_N.astype(np.float64)) if weight else logits_N
+
+    def _logits(self, model: nn.Module, examples: Loadable, *, mirrored: bool = False) -> np.ndarray:
         return predict_logits(
             model,
             examples,
             batch_size=self.config.optimizer.batch_size,
             device=self.profile.torch_device,
             precision=self.config.optimizer.precision,
+            mirrored=mirrored,
         )
 
     def _mean_loss(self, model: nn.Module, examples: ExampleSet, weights: tuple[float, float]) -> float:
@@ -236,7 +245,7 @@ class SiteWorker:
             return []
         rng = derive(self.config.seed, "rescan", self.profile.name)
         seen = RescannedSet(examples, self.config.rescan, self.config.prepare, rng)
-        return [(RESCANNED, np.mean([self._logits(model, seen) for model in models], axis=0))]
+        return [(RESCANNED, self._with_size(self._judged_logits(models, seen), examples))]
 
     def _adapted(
         self, models: Sequence[nn.Module], examples: ExampleSet, task: EvaluateTask
@@ -245,7 +254,8 @@ class SiteWorker:
         if not (self.config.evaluate.adapt_patients and self.is_held_out and task.with_subgroups):
             return []
         device = self.profile.torch_device
-        return [(ADAPTED, adapted_logits(models, examples, self.config, site=self.profile.name, device=device))]
+        logits_N = adapted_logits(models, examples, self.config, site=self.profile.name, device=device)
+        return [(ADAPTED, self._with_size(logits_N, examples))]
 
     def _subgroups(self, examples: ExampleSet) -> tuple[Members, dict[SubgroupKey, Reason]]:
         """The subgroups of the examples that may be told of; the others, and why."""

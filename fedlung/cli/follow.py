@@ -17,7 +17,7 @@ class RunFollower:
 
     def __init__(self, progress: Progress, config: RunConfig) -> None:
         self.progress = progress
-        self.num_prepared = 0
+        self.num_prepared = self.num_done = 0
         self.num_rounds = config.federation.rounds
         self.start = progress.add_task("Starting Flower", total=1)
         self.prepare: TaskID | None = None
@@ -39,6 +39,11 @@ class RunFollower:
         if "num_folds" in event:
             self.folds = self.progress.add_task("Folds", total=int(event["num_folds"]))
 
+    def resumed(self, event: Event) -> None:
+        """The rounds that are there are done."""
+        self.run_started(event)
+        self.num_done = int(event["round"])
+
     def fold(self, event: Event) -> None:
         """One run of a leave-one-site-out run has ended, or was there already."""
         if self.folds is not None:
@@ -57,7 +62,7 @@ class RunFollower:
         """Whoever has not prepared by now is out of the run."""
         if self.prepare is not None:
             self.progress.update(self.prepare, total=self.num_prepared)
-        self.rounds = self.progress.add_task("Rounds", total=self.num_rounds)
+        self.rounds = self.progress.add_task("Rounds", total=self.num_rounds, completed=self.num_done)
 
     def round(self, event: Event) -> None:
         if self.rounds is not None:
@@ -78,6 +83,7 @@ class RunFollower:
 DRAWN: dict[str, Callable[[RunFollower, Event], None]] = {
     "listening": RunFollower.listening,  # of a server between machines, before the run itself
     "run-started": RunFollower.run_started,
+    "resumed": RunFollower.resumed,
     "roll-call": RunFollower.roll_call,
     "prepared": RunFollower.prepared,
     "training": RunFollower.training,

@@ -9,7 +9,16 @@ import typer
 
 from fedlung.cli.progress import console, new_progress
 from fedlung.cli.research import print_outcome
-from fedlung.cli.settings import AppFolder, HeldOut, RunName, RunsFolder, Settings, parsed_settings
+from fedlung.cli.settings import (
+    AppFolder,
+    HeldOut,
+    Resume,
+    RunName,
+    RunsFolder,
+    Settings,
+    chosen_config,
+    parsed_settings,
+)
 
 
 def kit(
@@ -32,20 +41,22 @@ def start_server(
     held_out: HeldOut = None,
     runs: RunsFolder = Path("runs"),
     name: RunName = "",
+    resume: Resume = "",
     settings: Settings = None,
     app_folder: AppFolder = None,
 ) -> None:
     """Start the server, wait for the kit's sites, run one run."""
     from fedlung.cli.follow import RunFollower
     from fedlung.launch import server
-    from fedlung.launch.run import completed_config
     from fedlung.provisioning import read_server_kit
 
-    names = read_server_kit(kit_folder).sites
-    config = completed_config(names, parsed_settings(settings, federation__held_out=held_out))
+    names, chosen = read_server_kit(kit_folder).sites, parsed_settings(settings, federation__held_out=held_out)
+    config = chosen_config(names, chosen, runs=runs, name=name, resume=resume)
     with new_progress() as progress:
         follower = RunFollower(progress, config)
-        run = server.start_server(kit_folder, config, runs, name=name, app=app_folder, on_event=follower)
+        run = server.start_server(
+            kit_folder, config, runs, name=resume or name, resume=bool(resume), app=app_folder, on_event=follower
+        )
     print_outcome(run)
 
 

@@ -36,7 +36,11 @@ def loso(
         PhantomControl | None, typer.Option(help="with --demo: sites that are alike (null), or one that must do worse")
     ] = None,
     methods: Annotated[
-        str | None, typer.Option(help="comma-separated strategies, each with what it changes: fedavg+model.norm=batch")
+        str | None,
+        typer.Option(
+            help="comma-separated strategies, each with what it changes: fedavg+model.norm=batch; in quotes, values to "
+            "choose from on the source sites' validation: 'fedprox+strategy.proximal-mu=0.001|0.01|0.1'"
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="how many")] = None,
     jobs: Annotated[int, typer.Option(min=0, help="folds side by side; 0: as many as there are cores")] = 0,

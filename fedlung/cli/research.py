@@ -9,7 +9,16 @@ import typer
 from rich.table import Table
 
 from fedlung.cli.progress import bar, console, new_progress
-from fedlung.cli.settings import AppFolder, HeldOut, RunName, RunsFolder, Settings, parsed_settings
+from fedlung.cli.settings import (
+    AppFolder,
+    HeldOut,
+    Resume,
+    RunName,
+    RunsFolder,
+    Settings,
+    chosen_config,
+    parsed_settings,
+)
 from fedlung.config import RunConfig
 
 
@@ -42,17 +51,18 @@ def simulate(
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     runs: RunsFolder = Path("runs"),
     name: RunName = "",
+    resume: Resume = "",
     settings: Settings = None,
     app_folder: AppFolder = None,
 ) -> None:
     """A whole federation on this machine, by Flower's own simulation."""
-    from fedlung.launch.run import completed_config
     from fedlung.launch.simulate import site_names
 
     chosen = parsed_settings(
         settings, federation__held_out=held_out, federation__rounds=rounds, task__name=task, seed=seed
     )
-    _simulate(folder, completed_config(site_names(folder), chosen), runs, name, app_folder)
+    config = chosen_config(site_names(folder), chosen, runs=runs, name=name, resume=resume)
+    _simulate(folder, config, runs, name, app_folder, resume=resume)
 
 
 def report(run: Annotated[Path, typer.Argument(help="a run's folder")]) -> None:
@@ -84,11 +94,15 @@ def print_outcome(run: Path) -> None:
     console.print(f"Report: {(run / 'report.html').resolve()}", soft_wrap=True)
 
 
-def _simulate(folder: Path, config: RunConfig, runs: Path, name: str, app_folder: Path | None) -> None:
+def _simulate(
+    folder: Path, config: RunConfig, runs: Path, name: str, app_folder: Path | None, *, resume: str = ""
+) -> None:
     from fedlung.cli.follow import RunFollower
     from fedlung.launch.simulate import simulate_run
 
     with new_progress() as progress:
         follower = RunFollower(progress, config)
-        run = simulate_run(folder, config, runs, name=name, app=app_folder, on_event=follower)
+        run = simulate_run(
+            folder, config, runs, name=resume or name, resume=bool(resume), app=app_folder, on_event=follower
+        )
     print_outcome(run)

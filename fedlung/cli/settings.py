@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,10 @@ Settings = Annotated[
 AppFolder = Annotated[Path | None, typer.Option("--app", help="the checkout with sites/ and server/")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="where the run's folder is made")]
 RunName = Annotated[str, typer.Option("--name", help="of the run; made from task and time when left out")]
+Resume = Annotated[
+    str,
+    typer.Option("--resume", metavar="NAME", help="go on with this run where it was stopped, with its own settings"),
+]
 HeldOut = Annotated[
     str | None, typer.Option("--held-out", help='sites to hold out, comma-separated; "" holds out none')
 ]
@@ -36,6 +41,20 @@ def parsed_settings(settings: list[str] | None, **options: Scalar | None) -> dic
             raise ConfigError(f"--set {setting!r}: expected key=value, e.g. -s federation.rounds=20")
         parsed[key.strip()] = _as_type_of(known.get(key.strip(), ""), text.strip())
     return parsed
+
+
+def chosen_config(
+    names: Sequence[str], chosen: Mapping[str, Scalar], *, runs: Path, name: str, resume: str
+) -> RunConfig:
+    """The configuration of a new run of these sites, or of the one that is to be gone on with.
+
+    Raises ConfigError, and RunError where there is no run ``resume`` to go on with.
+    """
+    from fedlung.launch.run import completed_config, resumed_config
+
+    if name and resume:
+        raise ConfigError("--name begins a new run and --resume NAME goes on with one: give one of the two.")
+    return resumed_config(runs, resume, chosen) if resume else completed_config(names, chosen)
 
 
 def _as_type_of(default: Scalar, text: str) -> Scalar:

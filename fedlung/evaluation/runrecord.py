@@ -18,6 +18,7 @@ from fedlung.evaluation.judgement import Judgement
 
 EventName = Literal[
     "run-started",
+    "resumed",  # instead of it, each time that a run goes on; "round" is the last one that is kept
     "roll-call",
     "prepared",  # one for each site
     "training",
@@ -33,6 +34,7 @@ EVENTS: tuple[EventName, ...] = get_args(EventName)
 CONFIG_FILE = "config.json"
 EVENTS_FILE = "rounds.jsonl"
 CHECKPOINTS_FOLDER = "checkpoints"
+RESUME_FOLDER = "resume"  # what an unfinished run goes on from
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -67,6 +69,17 @@ class RunRecord:
             ) from error
 
     @property
+    def rounds(self) -> tuple[Event, ...]:
+        """The events of the rounds, each round once: those after which a run went on from an earlier one are void."""
+        kept: list[Event] = []
+        for event in self.events:
+            if event["event"] == "round":
+                kept.append(event)
+            elif event["event"] == "resumed":
+                del kept[int(event["round"]) :]
+        return tuple(kept)
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run came to its end."""
         return self.last("finished") is not None
@@ -87,8 +100,9 @@ def run_name(name: str, config: RunConfig, now: datetime) -> str:
 
 
 def what_numbers_depend_on(config: RunConfig) -> RunConfig:
-    """The configuration without the run's name, folder and choice of a fold: equal where numbers ought to be equal."""
-    return config.model_copy(update={"name": "", "folder": "", "loso": config.loso.model_copy(update={"fold": ""})})
+    """The configuration without the run's place and how it was begun: equal where numbers ought to be equal."""
+    loso = config.loso.model_copy(update={"fold": ""})
+    return config.model_copy(update={"name": "", "folder": "", "resume": False, "loso": loso})
 
 
 def check_same_settings(folder: Path, config: RunConfig) -> None:
@@ -98,6 +112,22 @@ def check_same_settings(folder: Path, config: RunConfig) -> None:
             f"{folder} holds a run with other settings, and nothing was changed in it. Go on with its own settings "
             f"(see its {CONFIG_FILE}), or give another name."
         )
+
+
+def unfinished_run(folder: Path) -> RunRecord:
+    """The record of a run that can be gone on with. Raises RunError where there is none, or it has finished."""
+    if not (folder / CONFIG_FILE).is_file():
+        raise RunError(
+            f"there is no run {folder.name!r} in {folder.parent} to go on with. Check the name and the folder of the "
+            "runs, or begin the run without resume."
+        )
+    record = load_run(folder)
+    if record.is_finished:
+        raise RunError(
+            f"run {folder.name!r} in {folder.parent} has finished; nothing is left to go on with. `fedlung report` "
+            "renders its report again; for a new run, give another name and no resume."
+        )
+    return record
 
 
 def has_finished(folder: Path) -> bool:

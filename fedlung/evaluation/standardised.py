@@ -87,7 +87,12 @@ def standardised_auc(strata: Strata, weights: Weights) -> Value:
     """
     if not weights or any(key not in strata for key in weights):
         return Value(math.nan, np.empty(0))
-    parts = [(weight, Measured(strata[key]).value("auc")) for key, weight in sorted(weights.items())]
+    return mixed({key: Measured(strata[key]).value("auc") for key in weights}, weights)
+
+
+def mixed(values: Mapping[SubgroupKey, Value], weights: Weights) -> Value:
+    """The sum over the weights' strata of weight · value."""
+    parts = [(weight, values[key]) for key, weight in sorted(weights.items())]
     point = math.fsum(weight * value.point for weight, value in parts)
     return Value(point, np.sum([weight * value.replicates_R for weight, value in parts], axis=0))
 

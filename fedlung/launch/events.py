@@ -20,9 +20,15 @@ LAST_WORDS_S = 5.0  # for the rest of the ServerApp's log, once it has said that
 class EventReader:
     """Reads a growing file of JSON lines from where it stopped; a line that is still being written waits."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, position: int = 0) -> None:
         self.path = path
-        self.position = 0
+        self.position = position
+
+    def skip(self) -> int:
+        """Pass over the lines that are there; gives the position after them."""
+        for _ in self.new():
+            pass
+        return self.position
 
     def new(self) -> Iterator[Event]:
         if not self.path.is_file():
@@ -36,9 +42,12 @@ class EventReader:
                 yield json.loads(line)
 
 
-def follow(superlink: SuperLink, submission: Submission, run: Path, on_event: OnEvent | None) -> None:
-    """Pass on the events of a run until it has finished. Raises RunError when it failed or ended without a word."""
-    reader = EventReader(run / EVENTS_FILE)
+def follow(superlink: SuperLink, submission: Submission, run: Path, on_event: OnEvent | None, *, told: int = 0) -> None:
+    """Pass on the events of a run until it has finished; ``told``: the position after those of an earlier process.
+
+    Raises RunError when it failed or ended without a word.
+    """
+    reader = EventReader(run / EVENTS_FILE, told)
     while True:
         # ORDER: ask whether it has ended before reading, else its last lines are missed.
         ended = submission.ended or not superlink.is_running

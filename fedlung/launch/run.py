@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fedlung.config import RunConfig, Scalar
 from fedlung.errors import ConfigError
-from fedlung.evaluation.runrecord import CONFIG_FILE, run_name
+from fedlung.evaluation.runrecord import CONFIG_FILE, check_same_settings, run_name, unfinished_run
 from fedlung.provisioning import ServerKit, SiteKit, expires_soon
 
 LOG = "flower.log"
@@ -37,8 +37,7 @@ def completed_config(names: Sequence[str], overrides: Mapping[str, Scalar]) -> R
     """
     defaults = RunConfig.from_run_config({}).federation
     chosen: dict[str, Scalar] = {"federation.sites": ",".join(names), **overrides}
-    if "folder" in overrides:
-        raise ConfigError(f"folder {overrides['folder']!r} would not be used here: give the runs' folder with --runs.")
+    _check_place(overrides)
     if "federation.held-out" not in chosen and not set(defaults.held_out_names) <= set(names):
         raise ConfigError(
             f"which site is to be held out? Name one of {', '.join(names)} with --held-out NAME, or none with "
@@ -47,11 +46,32 @@ def completed_config(names: Sequence[str], overrides: Mapping[str, Scalar]) -> R
     return RunConfig.from_run_config(chosen)
 
 
-def run_folder(config: RunConfig, runs: Path, name: str = "") -> Path:
-    """Where the run will be written (absolute). Raises ConfigError when a run is there already."""
+def resumed_config(runs: Path, name: str, overrides: Mapping[str, Scalar]) -> RunConfig:
+    """The settings of an unfinished run, which ``overrides`` may repeat and not change.
+
+    Raises RunError where there is no such run or it has finished, ConfigError for other settings.
+    """
+    _check_place(overrides)
+    run = runs.resolve() / name
+    config = RunConfig.from_run_config({**unfinished_run(run).config.to_run_config(), **overrides})
+    check_same_settings(run, config)
+    return config
+
+
+def run_folder(config: RunConfig, runs: Path, name: str = "", *, resume: bool = False) -> Path:
+    """Where the run will be written (absolute), or is to be gone on with.
+
+    Raises ConfigError when a new run finds one there already, and what ``resumed_config`` raises.
+    """
     run = runs.resolve() / run_name(name or config.name, config, datetime.now().astimezone())
-    if (run / CONFIG_FILE).exists():
-        raise ConfigError(f"{run} holds a run already; nothing is overwritten. Give another name, or move it away.")
+    if resume:
+        unfinished_run(run)
+        check_same_settings(run, config)
+    elif (run / CONFIG_FILE).exists():
+        raise ConfigError(
+            f"{run} holds a run already; nothing is overwritten. Give another name, move it away, or go on with it "
+            "where it was stopped (--resume)."
+        )
     return run
 
 
@@ -63,9 +83,18 @@ def warn_of_expiry(kit: ServerKit | SiteKit) -> None:
         )
 
 
-def settings_of(run: Path, config: RunConfig) -> dict[str, Scalar]:
+def settings_of(run: Path, config: RunConfig, *, resume: bool = False) -> dict[str, Scalar]:
     """The run configuration that Flower is given: all knobs, and the run's folder in absolute words."""
-    return config.to_run_config() | {"name": run.name, "folder": str(run.parent)}
+    place: dict[str, Scalar] = {"name": run.name, "folder": str(run.parent)}
+    # A leave-one-site-out run goes on whenever its folder is there.
+    return config.to_run_config() | place | {"resume": resume and config.protocol == "single"}
+
+
+def _check_place(overrides: Mapping[str, Scalar]) -> None:
+    if "folder" in overrides:
+        raise ConfigError(f"folder {overrides['folder']!r} would not be used here: give the runs' folder with --runs.")
+    if "resume" in overrides:
+        raise ConfigError("resume would not be used here: go on with a run by --resume NAME.")
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fedlung.config import RunConfig
 from fedlung.errors import ConfigError
+from fedlung.evaluation.runrecord import EVENTS_FILE
 from fedlung.launch.bundle import find_app, stage_app
-from fedlung.launch.events import OnEvent, follow
+from fedlung.launch.events import EventReader, OnEvent, follow
 from fedlung.launch.flower import SuperLink, flower_environment, free_port
 from fedlung.launch.processes import Children, interruptible_once
 from fedlung.launch.run import LOG, name_in, run_folder, settings_of, short_folder, state_folder
@@ -36,27 +37,32 @@ def simulate_run(
     runs: Path = Path("runs"),
     *,
     name: str = "",
+    resume: bool = False,
     app: Path | None = None,
     on_event: OnEvent | None = None,
 ) -> Path:
     """Run a federation folder's sites in Flower's simulation; gives the run's folder.
 
-    ``on_event`` gets each line of the run's rounds.jsonl as it is written. Raises ConfigError before anything is
-    started, RunError when the run failed. Whatever happens, Flower's and Ray's processes and state are gone afterwards;
-    ``flower.log`` in the run's folder keeps what they said.
+    ``resume``: go on with the unfinished run ``name``. ``on_event`` gets each line of the run's rounds.jsonl as it is
+    written. Raises ConfigError before anything is started, RunError when the run failed or cannot be gone on with.
+    Whatever happens, Flower's and Ray's processes and state are gone afterwards; ``flower.log`` in the run's folder
+    keeps what they said.
     """
     num_sites = len(site_names(federation))
-    app, run = find_app(app), run_folder(config, runs, name)
+    app, run = find_app(app), run_folder(config, runs, name, resume=resume)
     resources = simulation_resources(num_sites, num_cores=usable_cores(), num_gpus=usable_gpus())
     run.mkdir(parents=True, exist_ok=True)
+    told = EventReader(run / EVENTS_FILE).skip()
     with interruptible_once(), state_folder(run) as home, short_folder() as ray_folder:
         environment = flower_environment(home, threads=1)
         environment |= {"FEDLUNG_SITES": str(federation.resolve()), "RAY_TMPDIR": str(ray_folder)}
         with Children(environment) as children:
             superlink = SuperLink(children, home, run / LOG, Address("127.0.0.1", free_port()))
             superlink.start(simulation=True)
-            submission = superlink.submit(stage_app(app, home), settings_of(run, config), simulation=resources)
-            follow(superlink, submission, run, on_event)
+            submission = superlink.submit(
+                stage_app(app, home), settings_of(run, config, resume=resume), simulation=resources
+            )
+            follow(superlink, submission, run, on_event, told=told)
     return run
 
 

@@ -10,6 +10,7 @@ from fedlung.evaluation.estimates import Comparison, Estimate
 from fedlung.evaluation.power import detectable_difference
 from fedlung.evaluation.report.words import UNDEFINED
 from fedlung.loso.record import LosoResults, Row
+from fedlung.loso.withoutpixels import PROTOCOL
 
 # The standard error of an AUC goes to 0 at 1, and below a half a model has nothing to lose: planned for in between.
 LEAST_AUC, MOST_AUC = 0.5, 0.98
@@ -20,6 +21,7 @@ def plain_words(results: LosoResults) -> tuple[str, ...]:
     said = [
         _about_data(results),
         *_about_missing_folds(results),
+        _about_choices(results),
         _about_reference(results),
         _about_means(results),
         _about_single_sites(results),
@@ -27,7 +29,7 @@ def plain_words(results: LosoResults) -> tuple[str, ...]:
         *_about_gaps(results),
         _about_oracle(results),
         *_about_size(results),
-        _about_thickness(results),
+        _about_protocol(results),
         _about_calibration(results),
         _about_seeds(results),
         _about_number_of_sites(results),
@@ -56,6 +58,21 @@ def _about_missing_folds(results: LosoResults) -> Iterable[str]:
             f"{num_absent} of {len(results.folds)} runs of the plan have no result. A number that is made of fewer "
             "runs than it should be says so, and a comparison of rows with different runs missing is not a fair one."
         )
+
+
+def _about_choices(results: LosoResults) -> str:
+    """Which methods had settings to choose from; the others had one try."""
+    if not results.tried:
+        return ""
+    choices: dict[str, set[str]] = {}
+    for tried in results.tried:
+        choices.setdefault(tried.method, set()).add(str(tried.settings))
+    told = ", ".join(f"{method} (of {len(settings)})" for method, settings in choices.items())
+    return (
+        f"Settings were chosen for each unseen site, on the validation patients of the other sites alone: {told}. Rows "
+        "that chose among more settings had more tries, so that a difference to them is the search's as well as the "
+        "method's."
+    )
 
 
 def _about_reference(results: LosoResults) -> str:
@@ -192,9 +209,9 @@ def _with(found: Mapping[str, Estimate], sites: Sequence[str]) -> list[str]:
     return [f"{site} ({_signed(found[site])})" if site in found else site for site in sites]
 
 
-def _about_thickness(results: LosoResults) -> str:
+def _about_protocol(results: LosoResults) -> str:
     """Where the protocol alone gives the label away."""
-    rows = [row for row in _auc(results) if row.kind == "without pixels" and "thickness" in row.name]
+    rows = [row for row in _auc(results) if row.name == PROTOCOL]
     told = [
         f"{site} ({_says(cell.estimate)})"
         for row in rows
@@ -204,8 +221,8 @@ def _about_thickness(results: LosoResults) -> str:
     if not told:
         return ""
     return (
-        f"The slice thickness alone, without a pixel, has an AUC other than one half at {', '.join(told)}: there the "
-        "way of scanning goes with the label, and a model may have learned it."
+        "The protocol alone (slice thickness and kernel), without a pixel, has an AUC other than one half at "
+        f"{', '.join(told)}: there the way of scanning goes with the label, and a model may have learned it."
     )
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from fedlung.evaluation.estimates import Estimate
 from fedlung.evaluation.report.words import UNDEFINED
 from fedlung.loso.record import LosoResults, Row
+from fedlung.loso.report.words import settings_text
 
 SHORT_NAMES = {
     "uniform weights": "uniform",
@@ -20,7 +21,7 @@ SHORT_NAMES = {
     "ensemble of the models trained alone": "alone (ensemble)",
     "constant answer": "constant",
     "nodule diameter alone": "diameter only",
-    "slice thickness alone": "thickness only",
+    "protocol alone (thickness and kernel)": "protocol only",
 }
 NONE = "-"
 NBSP = "\N{NO-BREAK SPACE}"  # an interval is not broken into lines
@@ -145,7 +146,19 @@ def _caption(results: LosoResults) -> str:
         f"{len(results.folds) - num_absent} of {len(results.folds)} folds.",
     ]
     lines += [f"{names[0]}{_and_more(names)}: {reason}." for reason, names in absent.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_chosen(results)])
+
+
+def _chosen(results: LosoResults) -> list[str]:
+    """Of each method with choices, what was chosen, and at which unseen sites."""
+    lines = []
+    for row in results.tables["auc"].rows:
+        sites: dict[str, list[str]] = {}
+        for site, settings in row.chosen.items():
+            sites.setdefault(settings_text(settings), []).append(site)
+        told = "; ".join(f"{settings} ({', '.join(names)})" for settings, names in sites.items())
+        lines += [f"{row.name}: chosen on source validation: {told}."] if told else []
+    return lines
 
 
 def _and_more(names: list[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from fedlung.config import LosoConfig, RunConfig
 from fedlung.errors import ConfigError
-from fedlung.loso.methods import Method, method_of
+from fedlung.loso.methods import Method, listed_methods
 
 Kind = Literal["federated", "pooled", "alone", "ensemble", "oracle"]
 
@@ -106,9 +106,10 @@ def fold_named(name: str, config: RunConfig) -> Fold:
 
 
 def _methods(loso: LosoConfig) -> tuple[Method, ...]:
+    """What is run: of a method with choices every variant, and once what several methods share."""
     if not loso.method_names:
         raise ConfigError("loso.methods must name methods to compare, e.g. 'fedavg,fedprox'")
-    return tuple(method_of(name, loso) for name in loso.method_names)
+    return tuple(dict.fromkeys(variant for listed in listed_methods(loso) for variant in listed.variants))
 
 
 def _folds(config: RunConfig, methods: tuple[Method, ...], seed: int) -> list[Fold]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import fedlung
 from fedlung.config import RunConfig
 from fedlung.errors import RunError
-from fedlung.evaluation.comparison import across_seeds, holm
-from fedlung.evaluation.estimates import Estimate
 from fedlung.evaluation.runrecord import load_run, what_numbers_depend_on
 from fedlung.files import replacing
 from fedlung.loso.arithmetic import Measurement
+from fedlung.loso.choosing import choose
 from fedlung.loso.claims import plain_words
 from fedlung.loso.folds import FinishedFold, Folds, fold_rows, load_folds
+from fedlung.loso.methods import ListedMethod, listed_methods
 from fedlung.loso.plan import REFERENCE, Fold, plan
-from fedlung.loso.record import Cell, LosoResults, MatrixRow, Row, SiteSize, Table
+from fedlung.loso.record import LosoResults, MatrixRow, Row, SiteSize, Table
 from fedlung.loso.report import render
-from fedlung.loso.rows import MEAN, Family, Rows, across, trained_on, worst_of
-from fedlung.loso.withoutpixels import constant, thickness_alone
+from fedlung.loso.rows import Family, Rows, trained_on
+from fedlung.loso.strata import parts_of
+from fedlung.loso.tables import DIAMETER, adapted_rows, adjusted, bare_row, searched_scans, size_strata
+from fedlung.loso.withoutpixels import PROTOCOL, constant, protocol_alone
 
 RESULTS_FILE = "loso.json"
 METRICS = ("auc", "auprc_adjusted", "sensitivity_at_spec90", "specificity_at_sens90", "brier", "calibration_slope")
@@ -32,10 +35,14 @@ NAMES = {
 
 
 def results_of(run: Path) -> LosoResults:
-    """What a leave-one-site-out run has shown so far. Raises RunError where not one federated fold has finished."""
+    """What a leave-one-site-out run has shown so far. Raises RunError where not one federated fold has finished.
+
+    The reference is the method that is listed as "fedavg", with the run's own settings, and the first method where
+    there is none: so a "fedavg" with choices alone is the reference if it is the first, as it was chosen at each site.
+    """
     config = load_run(run).config
     folds = load_folds(run, config)
-    families = families_of(config)
+    families = tuple(choose(family, folds) for family in families_of(config))
     reference = next((family for family in families if family.name == REFERENCE), families[0])
     some = next((found for fold, found in folds.finished.items() if fold.kind == "federated"), None)
     if some is None:
@@ -53,6 +60,11 @@ def results_of(run: Path) -> LosoResults:
         confidence=config.evaluate.confidence,
         num_replicates=config.evaluate.replicates,
         tables=tables,
+        size_strata=size_strata(folds, families, reference),
+        parts=parts_of(folds, reference, config.evaluate.confidence),
+        searched=searched_scans(folds, families, reference),
+        adapted=adapted_rows(folds, families, reference),
+        tried=tuple(one for family in families for one in family.tried),
         folds=fold_rows(folds),
         config=comparable.to_run_config(),
         config_fingerprint=comparable.fingerprint(),
@@ -72,19 +84,24 @@ def write_results(run: Path) -> LosoResults:
 
 
 def families_of(config: RunConfig) -> tuple[Family, ...]:
-    """The rows of the plan: methods in their order, then the baselines."""
-    members: dict[str, list[Fold]] = {}
+    """The rows of the plan: methods in their order, then the baselines, which have the run's own settings.
+
+    Of a method with choices all that is tried; ``choose`` says what was chosen.
+    """
+    methods = [_method_family(listed, plan(config)) for listed in listed_methods(config.loso)]
+    of_methods = {fold for family in methods for fold in family.folds}
+    baselines: dict[str, list[Fold]] = {}
     for fold in plan(config):
-        if fold.kind != "oracle":
-            members.setdefault(fold.method.name if fold.kind == "federated" else fold.kind, []).append(fold)
-    named = config.loso.method_names
-    return tuple(_family(name, folds, is_method=name in named) for name, folds in members.items())
+        if fold.kind != "oracle" and fold not in of_methods:
+            baselines.setdefault(fold.method.name if fold.kind == "federated" else fold.kind, []).append(fold)
+    return (*methods, *(Family(NAMES[name], "baseline", tuple(own), {}) for name, own in baselines.items()))
 
 
-def _family(name: str, folds: list[Fold], *, is_method: bool) -> Family:
-    settings = dict(folds[0].method.overrides)
-    shown = name if is_method else NAMES[name]
-    return Family(shown, "method" if is_method else "baseline", tuple(folds), settings)
+def _method_family(listed: ListedMethod, folds: Sequence[Fold]) -> Family:
+    """Its folds are in the order of its variants; its settings are those that all variants have."""
+    own = [f for variant in listed.variants for f in folds if (f.kind, f.method) == ("federated", variant)]
+    fixed = {key: value for key, value in listed.variants[0].overrides if key not in listed.choices}
+    return Family(listed.name, "method", tuple(own), fixed, listed.choices)
 
 
 def _table(folds: Folds, metric: str, families: tuple[Family, ...], reference: Family) -> Table:
@@ -92,67 +109,28 @@ def _table(folds: Folds, metric: str, families: tuple[Family, ...], reference: F
     told = [rows.row(family) for family in families]
     return Table(
         metric=metric,
-        rows=(*_adjusted(told), *(_without_pixels(rows, folds, reference) if metric == "auc" else ())),
+        rows=(*adjusted(told), *(_without_pixels(rows, folds, reference) if metric == "auc" else ())),
         oracle={site: rows.cell([rows.oracle(site, seed) for seed in folds.seeds]) for site in folds.sites},
         matrix=_matrix(rows, folds),
     )
 
 
-def _adjusted(rows: list[Row]) -> list[Row]:
-    """The rows with Holm's p-values: of all methods at all sites as one family, of their means as another."""
-    by_site = {(row.name, site): found.p_value for row in rows for site, found in row.to_reference.items()}
-    means = holm({row: value for (row, site), value in by_site.items() if site == MEAN})
-    sites = holm({f"{row}|{site}": value for (row, site), value in by_site.items() if site != MEAN})
-    return [
-        row.model_copy(
-            update={
-                "adjusted_p": {
-                    site: means[row.name] if site == MEAN else sites[f"{row.name}|{site}"] for site in row.to_reference
-                }
-            }
-        )
-        for row in rows
-    ]
-
-
 def _without_pixels(rows: Rows, folds: Folds, reference: Family) -> Iterable[Row]:
-    """A constant answer, the nodules' size, and the slice thickness: what every model must beat."""
+    """A constant answer, the nodules' size, and the way of scanning: what every model must beat."""
 
-    def of_thickness(site: str, seed: int) -> Measurement | None:
+    def of_protocol(site: str, seed: int) -> Measurement | None:
         found = [folds.finished[fold] for fold in reference.judging(site, seed) if fold in folds.finished]
-        return thickness_alone(found[0].tests, site, trained_on(found[0].fold, folds.sites)) if found else None
+        return protocol_alone(found[0].tests, site, trained_on(found[0].fold, folds.sites)) if found else None
 
     def of_constant(site: str, seed: int) -> Measurement | None:
         found = rows.unseen(reference, site, seed)
-        return None if found is None else constant(len(found.value.replicates_R), found.num_patients)
+        if found is None or math.isnan(found.value.point):
+            return found
+        return constant(len(found.value.replicates_R), found.num_patients)
 
-    yield _bare_row("constant answer", rows, folds, of_constant)
-    yield _bare_row("nodule diameter alone", rows, folds, rows.size)
-    yield _bare_row("slice thickness alone", rows, folds, of_thickness)
-
-
-def _bare_row(name: str, rows: Rows, folds: Folds, of: Callable[[str, int], Measurement | None]) -> Row:
-    by_site = {site: [of(site, seed) for seed in folds.seeds] for site in folds.sites}
-    cells = {site: rows.cell(by_seed) for site, by_seed in by_site.items()}
-    worst = worst_of({site: found.estimate for site, found in cells.items()}, rows.metric)
-    nothing = Estimate(reason="nothing was trained")
-    return Row(
-        name=name,
-        kind="without pixels",
-        unseen=cells,
-        unseen_mean=rows.cell(across(by_site)),
-        worst_site=worst,
-        worst=cells[worst].estimate if worst else Estimate(reason="no site is the worst one"),
-        source_mean=Cell(estimate=nothing, seeds=across_seeds([]), values=()),
-        gap=nothing,
-        gaps={},
-        to_oracle={},
-        to_reference={},
-        adjusted_p={},
-        to_size={},
-        missing={},
-        settings={},
-    )
+    yield bare_row("constant answer", rows, of_constant)
+    yield bare_row(DIAMETER, rows, rows.size)
+    yield bare_row(PROTOCOL, rows, of_protocol)
 
 
 def _matrix(rows: Rows, folds: Folds) -> tuple[MatrixRow, ...]:

@@ -6,34 +6,47 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedlung.config import Scalar
+from fedlung.evaluation.detection.froc import SENSITIVITY_AT_RATE
 from fedlung.evaluation.estimates import Comparison, Estimate
+from fedlung.evaluation.measured import Measured
 from fedlung.evaluation.subgroups import OWN_TEST
-from fedlung.loso.arithmetic import Measurement, cell, comparison, estimate, mean, measurement, minus
+from fedlung.loso.arithmetic import NOTHING, Measurement, cell, comparison, estimate, mean, measurement, minus
 from fedlung.loso.folds import FinishedFold, Folds
 from fedlung.loso.plan import Fold, Kind
-from fedlung.loso.record import Cell, Row, RowKind
+from fedlung.loso.record import Cell, Row, RowKind, Tried
 
 SIZE = "size"
 MEAN = "mean"  # beside the sites' names
 # Where worse is: +1 above, -1 below. A calibration slope is best at 1.
 WORSE = {"auc": -1, "auprc_adjusted": -1, "sensitivity_at_spec90": -1, "specificity_at_sens90": -1, "brier": 1}
+WORSE |= dict.fromkeys(("cpm", *SENSITIVITY_AT_RATE), -1)
+
+UNCHOSEN = Measurement(NOTHING.value, 0, "no settings could be chosen on source validation")
 
 BySeed = Sequence[Measurement | None]
 Pick = Callable[[FinishedFold], Measurement | None]
+Measure = Callable[[FinishedFold, str], Measurement | None]
 
 
 @dataclass(frozen=True)
 class Family:
-    """The folds that make a row: those of one method, or of one kind of baseline."""
+    """The folds that make a row: those of one method, or of one kind of baseline.
+
+    ``choices`` are the keys that a method leaves to be chosen, ``folds`` then those of all its variants. ``tried``
+    says what was chosen at each unseen site, and ``passed_over`` are the folds of what was not.
+    """
 
     name: str
     kind: RowKind
     folds: tuple[Fold, ...]
     settings: Mapping[str, Scalar]
+    choices: tuple[str, ...] = ()
+    tried: tuple[Tried, ...] = ()
+    passed_over: frozenset[Fold] = frozenset()
 
     def judging(self, unseen: str, seed: int) -> list[Fold]:
         """The folds in which ``unseen`` is unseen: one, or of models trained alone one for each other site."""
-        own = [fold for fold in self.folds if fold.seed == seed]
+        own = [fold for fold in self.folds if fold.seed == seed and fold not in self.passed_over]
         return [fold for fold in own if fold.unseen == unseen or (fold.site and fold.site != unseen)]
 
 
@@ -43,10 +56,27 @@ def trained_on(fold: Fold, sites: Sequence[str]) -> tuple[str, ...]:
 
 
 class Rows:
-    """The rows of one table: everything in one metric."""
+    """The rows of one table: everything in one metric.
+
+    What is measured in a fold is said by ``measure``, ``measure_part`` and ``measure_size``, and by them alone; a table
+    of something else has others.
+    """
 
     def __init__(self, folds: Folds, metric: str, confidence: float, reference: Family) -> None:
         self.folds, self.metric, self.confidence, self.reference = folds, metric, confidence, reference
+        self._measured: dict[tuple[str, Fold, str], Measurement | None] = {}
+
+    def measure(self, found: FinishedFold, site: str) -> Measurement | None:
+        """The model of a fold on all test patients that a site has in it; None where the site has not told of them."""
+        return self._measurement(found.tests.measured(site))
+
+    def measure_part(self, found: FinishedFold, site: str) -> Measurement | None:
+        """The same on those of an unseen site's patients who would be its test patients."""
+        return self._measurement(found.tests.subgroup(site, OWN_TEST))
+
+    def measure_size(self, found: FinishedFold, site: str) -> Measurement | None:
+        """The nodules' diameter alone, in place of a model."""
+        return self._measurement(found.tests.measured(site, SIZE))
 
     def row(self, family: Family) -> Row:
         """The row of a family of folds."""
@@ -69,6 +99,7 @@ class Rows:
             to_size=self._to_size(unseen),
             missing={fold.name: reason for fold, reason in self.folds.absent.items() if fold in family.folds},
             settings=dict(family.settings),
+            chosen={one.site: one.settings for one in family.tried if one.is_chosen},
         )
 
     def unseen(self, family: Family, site: str, seed: int) -> Measurement | None:
@@ -109,9 +140,9 @@ class Rows:
         """A site's patients ranked by the nodules' diameter alone; no model has a part in it."""
         for fold in self.reference.judging(site, seed):
             found = self.folds.finished.get(fold)
-            sample = None if found is None else found.tests.measured(site, SIZE)
-            if sample is not None:
-                return measurement(sample, self.metric)
+            size = None if found is None else self._once(self.measure_size, found, site)
+            if size is not None:
+                return size
         return None
 
     def _of(self, what: Callable[[Family, str, int], Measurement | None], family: Family) -> dict[str, BySeed]:
@@ -119,7 +150,10 @@ class Rows:
         return {site: [what(family, site, seed) for seed in self.folds.seeds] for site in self.folds.sites}
 
     def _mean_over(self, family: Family, site: str, seed: int, pick: Pick) -> Measurement | None:
-        """The mean over the folds in which the site is unseen; None where one of them is absent or gives nothing."""
+        """The mean over the folds in which the site is unseen; None where one of them is absent or gives nothing.
+
+        Undefined, with that reason, where none of a method's choices could be chosen.
+        """
         picked = []
         for fold in family.judging(site, seed):
             found = self.folds.finished.get(fold)
@@ -127,14 +161,24 @@ class Rows:
             if one is None:
                 return None
             picked.append(one)
-        return mean(picked) if picked else None
+        if not picked:
+            return UNCHOSEN if family.choices else None
+        return mean(picked)
 
     def _at(self, found: FinishedFold, site: str) -> Measurement | None:
-        sample = found.tests.measured(site)
-        return None if sample is None else measurement(sample, self.metric)
+        return self._once(self.measure, found, site)
 
     def _part(self, found: FinishedFold, site: str) -> Measurement | None:
-        sample = found.tests.subgroup(site, OWN_TEST)
+        return self._once(self.measure_part, found, site)
+
+    def _once(self, measure: Measure, found: FinishedFold, site: str) -> Measurement | None:
+        """What a fold gives is asked for by many rows; it is worked out once."""
+        key = measure.__name__, found.fold, site
+        if key not in self._measured:
+            self._measured[key] = measure(found, site)
+        return self._measured[key]
+
+    def _measurement(self, sample: Measured | None) -> Measurement | None:
         return None if sample is None else measurement(sample, self.metric)
 
     def _fold(self, kind: Kind, seed: int) -> FinishedFold | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from fedlung.evaluation.kept import KeptTests, SiteTests
 from fedlung.evaluation.measured import Value
 from fedlung.evaluation.metrics import Floats
+from fedlung.evaluation.scores import MODEL
+from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import ScoreStatistics
-from fedlung.evaluation.subgroups import THICKNESSES
-from fedlung.loso.arithmetic import Measurement
+from fedlung.evaluation.subgroups import KERNELS, PROTOCOL_PARTS, THICKNESSES
+from fedlung.loso.arithmetic import NOTHING, Measurement
 
-NO_THICKNESS = "the slice thickness of the examples is not known, or of too few patients"
+PROTOCOL = "protocol alone (thickness and kernel)"
+NO_PROTOCOL = "neither slice thickness nor kernel of the examples is known, or of too few patients"
+ANY = SubgroupKey("protocol", "any")  # of examples of whose protocol nothing is told
+
+Counts = tuple[Floats, Floats]  # negatives and positives: (2,) of the whole, (R, 2) of the replicates
 
 
 def constant(num_replicates: int, num_patients: int) -> Measurement:
@@ -22,46 +28,71 @@ def constant(num_replicates: int, num_patients: int) -> Measurement:
     return Measurement(Value(0.5, np.full(num_replicates, 0.5)), num_patients)
 
 
-def thickness_alone(tests: KeptTests, unseen: str, sources: Sequence[str]) -> Measurement:
-    """The AUC at the unseen site of the share of positives that each slice thickness has at the source sites.
+def protocol_alone(tests: KeptTests, unseen: str, sources: Sequence[str]) -> Measurement:
+    """The AUC at the unseen site of the share of positives that each protocol has at the source sites.
 
-    It ranks by the protocol alone. Far from one half, it says that the label can be read off the way of scanning.
+    A protocol is slice thickness and kernel together. Where a site tells of one of them alone, or not of a combination,
+    examples are ranked by what it tells: by the share at that thickness or kernel, and by the share of all without
+    either. Far from one half, the row says that the label can be read off the way of scanning.
     """
     site = tests.sites.get(unseen)
-    counts = {} if site is None else _by_thickness(site)
-    scores = _log_odds([tests.sites[name] for name in sources if name in tests.sites])
-    levels = sorted(counts, key=lambda level: scores.get(level, 0.0))
-    if site is None or not levels or not scores:
-        return Measurement(Value(math.nan, np.empty(0)), 0, NO_THICKNESS)
-    tied = [[level for level in levels if scores.get(level, 0.0) == score] for score in _ascending(levels, scores)]
-    whole = _auc([np.sum([_counts(counts[level])[0] for level in group], axis=0) for group in tied])
-    replicates_R = _auc([np.sum([_counts(counts[level])[1] for level in group], axis=0) for group in tied])
-    num_patients = site.scores["model"].num_patients
-    why = "" if not math.isnan(float(whole)) else "one class only"
-    return Measurement(Value(float(whole), np.asarray(replicates_R)), num_patients, why)
+    parts = {} if site is None else _parts(site)
+    odds = _log_odds([tests.sites[name] for name in sources if name in tests.sites])
+    if site is None or not parts.keys() - {ANY} or not odds.keys() - {ANY}:
+        return Measurement(NOTHING.value, 0, NO_PROTOCOL)
+    by_score: dict[float, list[Counts]] = {}
+    for key, counts in parts.items():
+        by_score.setdefault(_score(key, odds), []).append(counts)
+    ascending = [by_score[score] for score in sorted(by_score)]
+    whole, replicates_R = (
+        _auc([np.sum([counts[which] for counts in tied], axis=0) for tied in ascending]) for which in (0, 1)
+    )
+    why = "one class only" if math.isnan(float(whole)) else ""
+    return Measurement(Value(float(whole), replicates_R), site.scores[MODEL].num_patients, why)
 
 
-def _by_thickness(site: SiteTests) -> dict[str, ScoreStatistics]:
-    return {key.level: site.subgroups[key] for key in THICKNESSES if key in site.subgroups}
+def _parts(site: SiteTests) -> dict[SubgroupKey, Counts]:
+    """A site's examples by the most that is told of their protocol; every example is in one part."""
+    told = {
+        key: _counts(site.subgroups[key]) for key in (*PROTOCOL_PARTS, *THICKNESSES, *KERNELS) if key in site.subgroups
+    }
+    joint = {key: counts for key, counts in told.items() if key in PROTOCOL_PARTS}
+    parts = dict(joint)
+    for thickness in (key for key in THICKNESSES if key in told):
+        within = [counts for key, counts in joint.items() if PROTOCOL_PARTS[key][0] == thickness]
+        parts[thickness] = _minus(told[thickness], within)
+    if not parts:
+        parts |= {key: told[key] for key in KERNELS if key in told}
+    parts[ANY] = _minus(_counts(site.scores[MODEL]), parts.values())
+    return {key: counts for key, counts in parts.items() if counts[0].any()}
 
 
-def _log_odds(sources: Sequence[SiteTests]) -> dict[str, float]:
-    """By thickness, ln((positives + ½) / (negatives + ½)) over the source sites."""
-    totals: dict[str, Floats] = {}
+def _log_odds(sources: Sequence[SiteTests]) -> dict[SubgroupKey, float]:
+    """By what is told, ln((positives + ½) / (negatives + ½)) over the source sites; of all examples, too."""
+    totals: dict[SubgroupKey, Floats] = {}
     for site in sources:
-        for level, statistics in _by_thickness(site).items():
-            totals[level] = totals.get(level, np.zeros(2)) + statistics.histogram_CK.sum(axis=1)
-    return {level: math.log((positive + 0.5) / (negative + 0.5)) for level, (negative, positive) in totals.items()}
+        for key in (*PROTOCOL_PARTS, *THICKNESSES, *KERNELS):
+            if key in site.subgroups:
+                totals[key] = totals.get(key, np.zeros(2)) + _counts(site.subgroups[key])[0]
+        totals[ANY] = totals.get(ANY, np.zeros(2)) + _counts(site.scores[MODEL])[0]
+    return {key: math.log((positive + 0.5) / (negative + 0.5)) for key, (negative, positive) in totals.items()}
 
 
-def _ascending(levels: Sequence[str], scores: Mapping[str, float]) -> list[float]:
-    return sorted({scores.get(level, 0.0) for level in levels})
+def _score(key: SubgroupKey, odds: Mapping[SubgroupKey, float]) -> float:
+    """Of the protocol itself; where no source has it of its thickness, then of its kernel, else of all examples."""
+    return next(odds[known] for known in (key, *PROTOCOL_PARTS.get(key, ()), ANY) if known in odds)
 
 
-def _counts(statistics: ScoreStatistics) -> tuple[Floats, Floats]:
-    """Negatives and positives: (2,) of the whole, (R, 2) of the replicates."""
+def _counts(statistics: ScoreStatistics) -> Counts:
     whole, replicates = statistics.histogram_CK.sum(axis=1), statistics.replicates_RCK.sum(axis=2)
     return whole.astype(np.float64), replicates.astype(np.float64)
+
+
+def _minus(counts: Counts, parts: Iterable[Counts]) -> Counts:
+    """What is left of a set without disjoint parts of it."""
+    for part in parts:
+        counts = counts[0] - part[0], counts[1] - part[1]
+    return counts
 
 
 def _auc(ascending_X2: Sequence[Floats]) -> Floats:

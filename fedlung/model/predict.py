@@ -1,11 +1,12 @@
 """Logits of a set of examples."""
 
-# N examples, B batch, C channel, D slice, H row, W column
+# N examples, B batch, M mirror image, C channel, D slice, H row, W column
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 
 from fedlung.config import Precision
 from fedlung.model.precision import autocasting, deterministic_convolutions
+
+# The axes that are reversed: depth, row, column in every choice; the first leaves the cube as it came.
+MIRRORS = [axes for num in range(4) for axes in combinations((2, 3, 4), num)]
 
 
 class Loadable(Protocol):
@@ -34,19 +38,25 @@ def predict_logits(
     batch_size: int,
     device: torch.device,
     precision: Precision,
+    mirrored: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> npt.NDArray[np.float64]:
     """logits_N in the order of the examples, whatever the batch size; the model moves to ``device``.
 
-    Dropout is off and running statistics stand still; the model is left in the mode in which it came. ``progress`` is
-    told (examples done, all examples).
+    ``mirrored`` gives the mean over the eight mirror images of each example, for eight times the work: training shows
+    all of them under one label, and few examples teach a network only roughly that they are the same. Dropout is off
+    and running statistics stand still; the model is left in the mode in which it came. ``progress`` is told (examples
+    done, all examples).
     """
+    mirrors = MIRRORS if mirrored else MIRRORS[:1]
     logits_N = np.empty(len(examples), dtype=np.float64)
     model.to(device)
     with torch.inference_mode(), evaluating(model), deterministic_convolutions(), autocasting(device, precision):
         for start in range(0, len(examples), batch_size):
             indices_B = np.arange(start, min(start + batch_size, len(examples)), dtype=np.int64)
-            logits_N[indices_B] = model(examples.load(indices_B).to(device)).double().cpu().numpy()
+            x_BCDHW = examples.load(indices_B).to(device)
+            logits_MB = torch.stack([model(x_BCDHW.flip(axes)) for axes in mirrors])
+            logits_N[indices_B] = logits_MB.double().mean(dim=0).cpu().numpy()
             if progress is not None:
                 progress(start + len(indices_B), len(examples))
     return logits_N

@@ -20,7 +20,7 @@ from fedlung.protocol.messages import Said
 from fedlung.protocol.records import record_of, refused, shown
 from fedlung.protocol.weights import CORRECTION, WEIGHTS, decode_state, encode_state
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MESSAGE = "message"
 # Fields that are records of arrays, by their names there.
 STATISTICS: dict[str, tuple[str, type[ScoreStatistics] | type[DetectionStatistics]]] = {

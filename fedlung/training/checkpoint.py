@@ -59,7 +59,8 @@ def digest(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
     sha256 = hashlib.sha256(json.dumps(dict(texts), sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         sha256.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        sha256.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        if tensor.numel():  # of a tensor without elements torch gives no view as bytes
+            sha256.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha256.hexdigest()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fedlung.config import RunConfig
 from fedlung.ct.phantom import PhantomConfig, write_phantom
 from fedlung.evaluation.detection import FALSE_POSITIVES_PER_SCAN, add_detections, froc_estimate
+from fedlung.evaluation.kept import load_tests
 from fedlung.protocol import DETECTION, EvaluateReply, decode, encode
 
 SITES = ("GE", "Philips")
@@ -57,6 +59,9 @@ def test_the_reports_cpm_is_that_of_the_counts_which_the_sites_sent(federation, 
     assert rows[None]["num_nodules"] == pooled.num_nodules > 0
     assert list(rows[None]["sensitivities"]) == [f"{rate:g}" for rate in FALSE_POSITIVES_PER_SCAN]
     assert "LUNA16" in run.report["detection"]["definition"]
+    kept = load_tests(run.path).sites["GE"].detection
+    assert kept is not None and kept.num_replicates > 0
+    assert np.array_equal(kept.replicates_RCK, final["GE"].detection[DETECTION].replicates_RCK)
 
 
 def test_a_site_whose_scores_are_no_numbers_has_a_row_with_the_reason(federation, phantom) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from fedlung.errors import RunError
+from fedlung.evaluation.runrecord import load_run
 from fedlung.launch.bundle import toml_text
 from fedlung.launch.flower import executable, free_port
 from fedlung.launch.processes import Children, process_table
-from fedlung.launch.run import completed_config, short_folder
+from fedlung.launch.run import completed_config, resumed_config, short_folder
 from fedlung.launch.simulate import simulate_run, site_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +95,32 @@ def test_a_run_that_fails_is_an_error_with_its_reason_and_leaves_nothing_behind(
     with pytest.raises(RunError, match="no source site answered"):
         simulate_run(sites, strangers, sites / "runs", name="strangers")
     assert processes_that_know(sites) == []
+
+
+@pytest.mark.slow
+def test_a_simulation_that_was_stopped_goes_on_with_the_next_round(sites: Path) -> None:
+    """The server may well do another round before it is gone."""
+    config = completed_config(SITES, {**TINY, "federation.rounds": 3})
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "round":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate_run(sites, config, sites / "runs", name="stopped", on_event=stop)
+    seen: list[str] = []
+    run = simulate_run(
+        sites,
+        resumed_config(sites / "runs", "stopped", {}),
+        sites / "runs",
+        name="stopped",
+        resume=True,
+        on_event=lambda event: seen.append(event["event"]),
+    )
+    whole = simulate_run(sites, config, sites / "runs", name="whole")
+    assert seen[0] == "resumed" and seen[-1] == "finished"
+    assert [event["round"] for event in load_run(run).events if event["event"] == "round"] == [1, 2, 3]
+    assert {**report_of(run), "timings": None} == {**report_of(whole), "timings": None}
 
 
 def test_flwr_run_as_it_stands_downloads_nothing_and_names_the_missing_site(sites: Path, tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ def test_every_fold_of_the_plan_has_finished_and_no_number_of_a_method_is_missin
     rows = {row.name: row for row in done.results.tables["auc"].rows}
     assert set(rows) == {
         "fedavg", "uniform weights", "pooled training", "each site alone (mean of the models)",
-        "ensemble of the models trained alone", "constant answer", "nodule diameter alone", "slice thickness alone",
+        "ensemble of the models trained alone", "constant answer", "nodule diameter alone",
+        "protocol alone (thickness and kernel)",
     }  # fmt: skip
     trained = [row for row in rows.values() if row.kind != "without pixels"]
     assert all(row.unseen[site].estimate.value is not None for row in trained for site in SITES)

@@ -180,7 +180,7 @@ def test_a_missing_key_an_unknown_key_and_an_unknown_record_are_refused() -> Non
 def test_another_version_of_the_protocol_is_refused_with_both_numbers() -> None:
     content = encode(TRAIN_REPLY)
     content["message"]["protocol-version"] = 99
-    with pytest.raises(ProtocolError, match="protocol 99, this one 2"):
+    with pytest.raises(ProtocolError, match="protocol 99, this one 3"):
         decode(TrainReply, content)
 
 

@@ -1,4 +1,26 @@
-"""The page's sections on what the numbers were made of: the folds, and where everything comes from."""
+"""The page's sections on what the numbers were made of: chosen settings, folds, and where everything comes from."""
+
+CHOICES = """
+{% if choices %}
+<section aria-labelledby="chosen">{{ h2('chosen', 'Chosen on source validation') }}
+{% set notes = new_notes() %}
+<div class="scroll"><table>
+<caption>With each site unseen, what a method's choices reached on the validation patients of the sites that trained:
+{{ j.config['evaluate.select'] }}, mean over seeds. By it alone the choice was made, for each unseen site anew and for
+all seeds alike; of equals the first. Nothing of the unseen site is in it. Shaded and called chosen: what the site is
+judged with above.</caption>
+<thead><tr><th scope="col">Method</th>{{ site_heads(sizes=false) }}</tr></thead>
+{% for method, tried in choices.items() %}
+<tbody class="kind">{{ kind_head(method, j.sites | length + 1) }}
+{% for settings, by_site in tried.items() %}
+<tr><th scope="row"><code>{{ settings }}</code></th>
+{% for site in j.sites %}{{ tried_cell(by_site[site], notes) }}{% endfor %}</tr>
+{% endfor %}</tbody>
+{% endfor %}</table></div>
+{{ footnotes(notes) }}
+</section>
+{% endif %}
+"""
 
 ACCOUNT = """
 <section aria-labelledby="folds">{{ h2('folds', 'The runs of the plan') }}

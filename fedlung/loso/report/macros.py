@@ -56,6 +56,14 @@ LOSO_MACROS = """
 {%- if adjusted is not none %}<small>adjusted {{ adjusted | p_value }}</small>{% endif %}
 {%- endif %}</td>
 {% endmacro %}
+{% macro tried_cell(tried, notes) %}
+{{ td('seen' if tried.is_chosen) }}{% if tried.validation is none %}{{ undefined(tried, notes) }}
+{%- else %}{{ tried.validation | number }}
+{%- if tried.reason %}<sup>{{ notes.mark(tried.reason) }}</sup>{% endif %}
+{%- if tried.rule != j.config['evaluate.select'] %}<small>{{ tried.rule }}</small>{% endif %}
+{%- if tried.is_chosen %}<small>chosen</small>{% endif %}
+{%- endif %}</td>
+{% endmacro %}
 {% macro by_seed(cell, kind='') %}
 {{ td(kind) }}{% for value in cell.values %}{{ value | number }}{{ ' ' if not loop.last }}{% endfor %}
 {% if cell.seeds.sd is not none %}<small>sd {{ cell.seeds.sd | number }}</small>{% endif %}</td>

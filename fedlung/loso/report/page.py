@@ -1,8 +1,9 @@
 """The page of a leave-one-site-out run: its head, its end and its definitions. Strings, as the run report's are."""
 
 from fedlung.evaluation.report.macros import MACROS
-from fedlung.loso.report.account import ACCOUNT
+from fedlung.loso.report.account import ACCOUNT, CHOICES
 from fedlung.loso.report.macros import LOSO_MACROS
+from fedlung.loso.report.strata import STRATA
 from fedlung.loso.report.tables import TABLES
 
 DEFINITIONS = (
@@ -22,7 +23,16 @@ DEFINITIONS = (
     ("Each site alone", "models that one site trained; the mean of their values, not of their scores"),
     ("Ensemble", "the mean logit of the models that the other sites trained alone"),
     ("Uniform weights", "the reference with every site weighing alike in the aggregate"),
-    ("Slice thickness alone", "ranks by the share of positives that a slice thickness has at the other sites"),
+    (
+        "Protocol alone",
+        "ranks by the share of positives that a slice thickness and kernel together have at the other sites; where a "
+        "site tells of one of them only, by that",
+    ),
+    (
+        "One mix of sizes",
+        "AUC within each stratum of size, weighed alike at every site: a site with other sizes is no harder by them",
+    ),
+    ("CPM", "mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives a scan, by LUNA16's rules of a hit"),
     ("Frozen", "set on the source sites' validation, before any test patient was scored"),
     ("Undefined", "the data cannot give the number (one class only, for example); it is neither 0 nor 0.5"),
 )
@@ -78,4 +88,4 @@ END = """
 </html>
 """
 
-PAGE = MACROS + LOSO_MACROS + HEAD + TABLES + ACCOUNT + END
+PAGE = MACROS + LOSO_MACROS + HEAD + TABLES + STRATA + CHOICES + ACCOUNT + END

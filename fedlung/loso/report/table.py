@@ -9,7 +9,8 @@ from typing import Any
 
 from fedlung.evaluation.estimates import Comparison, Estimate
 from fedlung.evaluation.report.table import harmless
-from fedlung.loso.record import Cell, LosoResults, Row, SiteSize, Table
+from fedlung.loso.record import AdaptedRow, Cell, LosoResults, Part, Row, SiteSize, SiteStrata, Table
+from fedlung.loso.report.words import settings_text
 
 NONE = Comparison(difference=Estimate())
 
@@ -18,9 +19,14 @@ def csv_text(results: LosoResults) -> str:
     """The whole file. An undefined value is an empty cell, with its reason in the column ``reason``.
 
     ``over`` is "site", or "mean" where the line is of the mean over the unseen sites. Lines of kind "oracle" are of a
-    site's own test patients, by a model that has seen the site; all others are of all patients of an unseen site.
+    site's own test patients, by a model that has seen the site; those of kind "adapted" are of models that were adapted
+    to it, and those of kind "subgroup" and of metrics "auc_size_..." are of a part of its examples; all others are of
+    all patients of an unseen site.
+    ``chosen_settings``: of a method with choices, what was chosen for the site on the other sites' validation.
     """
-    lines = [line for table in results.tables.values() for line in _lines(table, results)]
+    lines = [line for table in _tables(results) for line in _lines(table, results)]
+    lines += [line for part in results.parts for line in _part_lines(part, results)]
+    lines += [line for row in results.adapted for line in _adapted_lines(row, results)]
     file = io.StringIO()
     writer = csv.DictWriter(file, dict.fromkeys(key for line in lines for key in line), lineterminator="\r\n")
     writer.writeheader()
@@ -28,21 +34,61 @@ def csv_text(results: LosoResults) -> str:
     return file.getvalue()
 
 
+def _tables(results: LosoResults) -> Iterator[Table]:
+    """Of whole sites, of strata of size and of whole scans."""
+    yield from results.tables.values()
+    if results.size_strata is not None:
+        yield from (*results.size_strata.strata.values(), results.size_strata.standardised)
+    if results.searched is not None:
+        yield from results.searched.tables.values()
+
+
+def _part_lines(part: Part, results: LosoResults) -> Iterator[dict[str, Any]]:
+    """The reference in a subgroup; strata of size have lines of their own."""
+    what = {"row": results.reference, "kind": "subgroup", "metric": f"auc_{part.variable}_{part.level}"}
+    if part.variable != "size":
+        yield from (_line(results, what, site, found.auc, found) for site, found in part.sites.items())
+
+
+def _adapted_lines(row: AdaptedRow, results: LosoResults) -> Iterator[dict[str, Any]]:
+    what = {"row": row.name, "kind": "adapted", "metric": "auc"}
+    for site, cell in row.unseen.items():
+        yield _line(results, what, site, cell, results.sites[site]) | _to_unadapted(row, site)
+    yield _line(results, what, None, row.unseen_mean) | _to_unadapted(row, "mean")
+
+
+def _to_unadapted(row: AdaptedRow, where: str) -> dict[str, float | None]:
+    found = row.minus_unadapted[where]
+    return {**_columns("minus_unadapted", found.difference), "minus_unadapted_p": found.p_value}
+
+
 def _lines(table: Table, results: LosoResults) -> Iterator[dict[str, Any]]:
     for row in table.rows:
         what = {"row": row.name, "kind": row.kind, "metric": table.metric}
         for site, cell in row.unseen.items():
-            yield _line(results, what, site, cell, results.sites[site]) | _at_site(row, site)
+            yield _line(results, what, site, cell, _size(table.metric, site, results)) | _at_site(row, site)
         yield _line(results, what, None, row.unseen_mean) | _in_the_mean(row)
     for site, cell in table.oracle.items():
         what = {"row": "trained at all sites", "kind": "oracle", "metric": table.metric}
         yield _line(results, what, site, cell)
 
 
+def _size(metric: str, site: str, results: LosoResults) -> SiteSize | SiteStrata | None:
+    """The examples that a number is of; None of whole scans, which are counted otherwise."""
+    if results.searched is not None and metric in results.searched.tables:
+        return None
+    of_stratum = {f"auc_size_{part.level}": part.sites for part in results.parts if part.variable == "size"}
+    return of_stratum[metric][site] if metric in of_stratum else results.sites[site]
+
+
 def _line(
-    results: LosoResults, what: dict[str, str], site: str | None, cell: Cell, size: SiteSize | None = None
+    results: LosoResults,
+    what: dict[str, str],
+    site: str | None,
+    cell: Cell,
+    size: SiteSize | SiteStrata | None = None,
 ) -> dict[str, Any]:
-    """The number itself, what it did over seeds, and the site's patients where it is of all of them."""
+    """The number itself, what it did over seeds, and the patients and examples of an unseen site that it is of."""
     seeds = dict(zip(results.seeds, cell.values, strict=False))
     return {
         "task": results.task,
@@ -66,6 +112,7 @@ def _at_site(row: Row, site: str) -> dict[str, Any]:
         **_columns("oracle_minus_this", row.to_oracle.get(site, NONE.difference)),
         **_columns("minus_diameter_alone", size.difference),
         "minus_diameter_alone_p": size.p_value,
+        "chosen_settings": settings_text(row.chosen.get(site, {})),
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
+from fedlung.config import Scalar
 from fedlung.loso.record import Row, RowKind
 
 METRIC_TITLES = {
@@ -28,6 +30,12 @@ def by_kind(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     """The rows below the title of their kind; a kind without a row has no title either."""
     found = [(title, [row for row in rows if row.kind == kind]) for kind, title in KIND_TITLES.items()]
     return [(title, own) for title, own in found if own]
+
+
+def settings_text(settings: Mapping[str, Scalar]) -> str:
+    """As one would write them: ``model.norm=batch, model.width=16``."""
+    values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+    return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
 def p_value(value: float | None) -> str:

@@ -155,6 +155,17 @@ def test_a_federation_without_the_default_held_out_site_is_told_the_option(fedlu
     assert "--runs" in text
 
 
+def test_a_run_is_begun_or_gone_on_with_and_one_that_is_not_there_is_told(fedlung, tmp_path: Path) -> None:
+    (tmp_path / "North").mkdir()
+    (tmp_path / "North" / "site.toml").write_text('name = "North"')
+    code, text = fedlung("simulate", tmp_path, "--runs", tmp_path, "--resume", "nowhere")
+    assert code == 1
+    assert "there is no run 'nowhere'" in text
+    code, text = fedlung("simulate", tmp_path, "--resume", "one", "--name", "other")
+    assert code == 2
+    assert "give one of the two" in text
+
+
 def test_a_kit_without_sites_is_told_the_option(fedlung, tmp_path: Path) -> None:
     code, text = fedlung("kit", tmp_path / "kit", "--server", "127.0.0.1:8000", "--sites", "")
     assert code == 2

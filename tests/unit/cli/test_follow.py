@@ -55,5 +55,11 @@ def test_no_bar_stays_open_after_a_run(progress: Progress) -> None:
     assert all(task.finished for task in progress.tasks)
 
 
+def test_the_rounds_that_were_done_before_are_done_in_the_bar_of_a_run_that_goes_on(progress: Progress) -> None:
+    told(progress, {"event": "resumed", "round": 2}, ROLL_CALL, {"event": "prepared"}, {"event": "training"})
+    assert shown(progress)["Starting Flower"] == (1, 1)
+    assert shown(progress)["Rounds"] == (2, 3)
+
+
 def test_an_event_of_a_later_version_is_passed_over(progress: Progress) -> None:
     told(progress, {"event": "unheard-of"})

@@ -52,6 +52,10 @@ def test_levels_lie_where_the_definitions_say() -> None:
         "kernel/smooth": [0],
         "kernel/sharp": [1, 3, 4],
         "kernel/unknown": [2],
+        "protocol/thin, smooth": [0],
+        "protocol/medium, sharp": [1],
+        "protocol/medium, unknown": [2],
+        "protocol/thick, sharp": [3],
     }
     assert set(members) <= set(SUBGROUPS)
 

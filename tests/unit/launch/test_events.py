@@ -51,6 +51,19 @@ def line(event: str, **fields: str) -> str:
     return json.dumps({"event": event, **fields}) + "\n"
 
 
+def test_the_lines_of_an_earlier_process_are_passed_over_and_its_failure_is_not_this_ones(tmp_path: Path) -> None:
+    path = tmp_path / "rounds.jsonl"
+    path.write_text(line("round") + line("failed", reason="stopped") + '{"event": "rou')
+    told = EventReader(path).skip()
+    path.write_text(line("round") + line("failed", reason="stopped") + line("resumed"))
+    seen: list[str] = []
+    (tmp_path / "flower.log").touch()
+    submission = StubSubmission(path, [line("finished")])
+    superlink = StubSuperLink(tmp_path / "flower.log")
+    follow(superlink, submission, tmp_path, lambda event: seen.append(event["event"]), told=told)  # type: ignore[arg-type]
+    assert seen == ["resumed", "finished"]
+
+
 def test_a_line_that_is_still_being_written_waits(tmp_path: Path) -> None:
     path, whole = tmp_path / "rounds.jsonl", line("round") + line("judged")
     reader = EventReader(path)

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from fedlung.config import RunConfig
-from fedlung.errors import ConfigError
-from fedlung.launch.run import LONGEST_RAY_FOLDER, completed_config, run_folder, settings_of, short_folder, state_folder
+from fedlung.errors import ConfigError, RunError
+from fedlung.launch.run import (
+    LONGEST_RAY_FOLDER,
+    completed_config,
+    resumed_config,
+    run_folder,
+    settings_of,
+    short_folder,
+    state_folder,
+)
 from fedlung.launch.simulate import site_names
 
 DEFAULTS = RunConfig.from_run_config({})
@@ -55,6 +63,42 @@ def test_the_server_is_told_the_runs_folder_in_absolute_words(tmp_path: Path, mo
     settings = settings_of(run_folder(DEFAULTS, Path("runs"), "x"), DEFAULTS)
     assert (settings["folder"], settings["name"]) == (str(tmp_path / "runs"), "x")
     assert RunConfig.from_run_config(settings).loss == DEFAULTS.loss
+
+
+def begun(runs: Path, **knobs: str | int) -> RunConfig:
+    """A run of some settings that was stopped before it said anything."""
+    config = RunConfig.from_run_config({"name": "begun", **knobs})
+    (runs / "begun").mkdir()
+    (runs / "begun" / "config.json").write_text(config.model_dump_json(by_alias=True))
+    (runs / "begun" / "rounds.jsonl").touch()
+    return config
+
+
+def test_a_run_that_is_gone_on_with_keeps_its_settings_which_may_be_repeated_and_not_changed(tmp_path: Path) -> None:
+    config = begun(tmp_path, seed=5)
+    assert resumed_config(tmp_path, "begun", {}) == resumed_config(tmp_path, "begun", {"seed": 5}) == config
+    with pytest.raises(ConfigError, match="holds a run with other settings"):
+        resumed_config(tmp_path, "begun", {"seed": 6})
+    assert run_folder(config, tmp_path, "begun", resume=True) == tmp_path / "begun"
+    with pytest.raises(ConfigError, match="holds a run with other settings"):
+        run_folder(DEFAULTS, tmp_path, "begun", resume=True)
+
+
+def test_a_run_that_is_not_there_or_has_finished_is_not_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no run 'nowhere'"):
+        resumed_config(tmp_path, "nowhere", {})
+    config = begun(tmp_path)
+    (tmp_path / "begun" / "rounds.jsonl").write_text('{"event": "finished"}\n')
+    with pytest.raises(RunError, match="has finished"):
+        run_folder(config, tmp_path, "begun", resume=True)
+
+
+def test_the_server_is_told_to_resume_a_single_run_and_a_plan_goes_on_by_itself(tmp_path: Path) -> None:
+    plan = RunConfig.from_run_config({"protocol": "loso", "federation.held-out": ""})
+    told = [settings_of(tmp_path / "x", config, resume=True)["resume"] for config in (DEFAULTS, plan)]
+    assert told == [True, False]
+    with pytest.raises(ConfigError, match="--resume NAME"):
+        completed_config(("A", "B"), {"resume": True, "federation.held-out": ""})
 
 
 def test_the_folder_of_rays_sockets_is_short_wherever_temporary_files_go(

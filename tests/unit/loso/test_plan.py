@@ -8,7 +8,7 @@ import pytest
 
 from fedlung.config import RunConfig
 from fedlung.errors import ConfigError
-from fedlung.loso.methods import method_of
+from fedlung.loso.methods import listed_methods, method_of
 from fedlung.loso.plan import POOL, fold_named, plan
 
 SITES = ("A", "B", "C")
@@ -95,6 +95,14 @@ def test_a_method_gets_what_its_strategy_needs_and_what_it_names() -> None:
         ({"loso.methods": "fedavg+model.norm"}, "expected strategy\\+key=value"),
         ({"loso.methods": "fedavg+model.nrom=batch"}, "did you mean model.norm"),
         ({"loso.methods": "fedavg+model.norm=layer"}, "model.norm"),
+        ({"loso.methods": "fedavg+model.norm=group|layer"}, "model.norm"),
+        ({"loso.methods": "fedavg+seed=3|4"}, "must be the same for all methods"),
+        ({"loso.methods": "fedavg+model.width=8||16"}, "model.width has an empty choice"),
+        ({"loso.methods": "fedavg+model.width=8|"}, "model.width has an empty choice"),
+        ({"loso.methods": "fedprox+strategy.proximal-mu=0.1|0.10"}, "the same value twice; leave one"),
+        ({"loso.methods": "fedavg+model.width=8|16+model.width=8"}, "model.width is there twice"),
+        ({"loso.methods": "fedavg+optimizer.batch-size=1|2|3|4|5+model.width=4|8|12|16|20"}, "25 combinations"),
+        ({"loso.methods": "fedavg+" + "+".join(f"key-{n}=1|2|3|4" for n in range(40))}, "leave out values"),
     ],
 )
 def test_a_plan_that_cannot_be_run_says_why_before_anything_starts(knobs: dict[str, Any], said: str) -> None:
@@ -106,6 +114,48 @@ def test_a_name_that_is_not_in_the_plan_is_refused_without_repeating_it_in_publi
     with pytest.raises(ConfigError, match="no fold of that name") as refused:
         fold_named("../../etc", planned())
     assert "etc" not in refused.value.public
+
+
+@pytest.mark.parametrize(
+    ("method", "slug"),
+    [
+        ("fedavg", "fedavg"),
+        ("fedavg+model.norm=batch", "fedavg-d97450c8"),
+        ("fedprox+strategy.proximal-mu=0.1", "fedprox-ecc08112"),
+        ("fedprox + strategy.proximal-mu = 0.10", "fedprox-97b81ec1"),
+        ("scaffold+optimizer.learning-rate=0.1+model.width=16", "scaffold-06aca071"),
+    ],
+)
+def test_folders_of_earlier_runs_are_found_again(method: str, slug: str) -> None:
+    names = {fold.name for fold in plan(planned(**{"loso.methods": method, "loso.baselines": False, "loso.seeds": 1}))}
+    assert names == {f"{slug}.seed-0.without-{site}" for site in SITES}
+
+
+def test_every_combination_of_choices_is_run_as_if_it_were_a_method_of_its_own() -> None:
+    searched = "fedavg+optimizer.learning-rate=0.001|0.003+model.norm=batch+model.width=8|16"
+    spelled_out = [
+        f"fedavg+optimizer.learning-rate={rate}+model.norm=batch+model.width={width}"
+        for rate in (0.001, 0.003)
+        for width in (8, 16)
+    ]
+    assert plan(planned(**{"loso.methods": searched})) == plan(planned(**{"loso.methods": ",".join(spelled_out)}))
+    (listed,) = listed_methods(planned(**{"loso.methods": searched}).loso)
+    assert (listed.name, listed.choices) == (searched, ("optimizer.learning-rate", "model.width"))
+    assert [dict(variant.overrides)["model.width"] for variant in listed.variants] == [8, 16, 8, 16]
+
+
+def test_what_two_methods_share_is_run_once_however_it_is_written() -> None:
+    methods = "fedprox+model.width=8+strategy.proximal-mu=0.1,fedprox+strategy.proximal-mu = 0.01 | 0.10+model.width=8"
+    config = planned(**{"loso.methods": methods, "loso.baselines": False, "loso.seeds": 1})
+    alone, searched = listed_methods(config.loso)
+    assert searched.variants[1] == alone.variants[0]
+    assert len(plan(config)) == len({fold.name for fold in plan(config)}) == 2 * len(SITES)
+
+
+def test_a_site_finds_a_fold_of_a_choice_by_its_name_in_its_own_copy_of_the_configuration() -> None:
+    config = planned(**{"loso.methods": "fedprox+strategy.proximal-mu=0.01|10"})
+    mus = {fold_named(fold.name, config).config(config).strategy.proximal_mu for fold in plan(config)[: 2 * len(SITES)]}
+    assert mus == {0.01, 10.0}
 
 
 def test_values_of_a_method_have_their_own_type() -> None:

@@ -1,4 +1,4 @@
-"""A row of the comparison against numbers worked by hand, and the rows without pixels against scikit-learn."""
+"""A row of the comparison against numbers worked by hand, and what is kept of a fold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from fedlung.config import RunConfig
 from fedlung.errors import RunError
@@ -15,13 +14,12 @@ from fedlung.evaluation.measured import Frozen, Value
 from fedlung.evaluation.metrics import auc
 from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import ScoreStatistics, patient_weights, weighted_statistics
-from fedlung.evaluation.subgroups import OWN_TEST, THICKNESSES
+from fedlung.evaluation.subgroups import OWN_TEST
 from fedlung.loso.arithmetic import Measurement, cell, mean, minus
 from fedlung.loso.folds import FinishedFold, Folds
 from fedlung.loso.plan import plan
 from fedlung.loso.results import families_of
 from fedlung.loso.rows import Rows, trained_on
-from fedlung.loso.withoutpixels import constant, thickness_alone
 
 SITES = ("A", "B", "C")
 NUM_PATIENTS, NUM_REPLICATES = 24, 200
@@ -37,7 +35,6 @@ class Site:
         self.patients_N = np.repeat([f"{name}{number:02}" for number in range(NUM_PATIENTS)], 2)
         self.labels_N = np.tile([0, 1], NUM_PATIENTS)
         self.noise_N = rng.normal(size=2 * NUM_PATIENTS)
-        self.thickness_N = rng.choice(3, size=2 * NUM_PATIENTS, p=[0.5, 0.3, 0.2])
 
     def scores(self, skill: float) -> np.ndarray:
         return skill * self.labels_N + self.noise_N
@@ -168,38 +165,6 @@ def test_replicates_of_a_mean_and_of_a_difference_go_with_each_other() -> None:
     undefined = Measurement(Value(np.nan, np.array([np.nan])), 5, "no positive examples")
     assert mean([one, undefined]).why == "no positive examples" and np.isnan(minus(one, undefined).value.point)
     assert cell([], 0.95).estimate.value is None
-
-
-def test_thickness_alone_is_the_auc_of_the_source_sites_log_odds() -> None:
-    sites = {name: Site(name) for name in SITES}
-
-    def told(site: Site) -> SiteTests:
-        parts = {key: site.statistics(1.0, site.thickness_N == level) for level, key in enumerate(THICKNESSES)}
-        return SiteTests({"model": site.statistics(1.0)}, parts)
-
-    rng = np.random.default_rng(1)
-    for site in sites.values():
-        site.labels_N = rng.permutation((rng.random(2 * NUM_PATIENTS) < 0.2 + 0.3 * site.thickness_N).astype(int))
-    found = thickness_alone(KeptTests({name: told(site) for name, site in sites.items()}, Frozen()), "C", ("A", "B"))
-    thickness_N = np.concatenate([sites[name].thickness_N for name in "AB"])
-    labels_N = np.concatenate([sites[name].labels_N for name in "AB"])
-    by_level = [labels_N[thickness_N == level] for level in range(3)]
-    odds = np.array([np.log((own_N.sum() + 0.5) / ((1 - own_N).sum() + 0.5)) for own_N in by_level])
-    scores_N = odds[sites["C"].thickness_N]
-    assert found.value.point == pytest.approx(roc_auc_score(sites["C"].labels_N, scores_N), abs=1e-12)
-    weights_RP = patient_weights(np.unique(sites["C"].patients_N).tolist(), num_replicates=3, seed=ord("C"))
-    weight_N = weights_RP[2][np.unique(sites["C"].patients_N, return_inverse=True)[1]]
-    expected = roc_auc_score(sites["C"].labels_N, scores_N, sample_weight=weight_N)
-    assert thickness_alone(
-        KeptTests({name: told(site) for name, site in sites.items()}, Frozen()), "C", ("A", "B")
-    ).value.replicates_R[2] == pytest.approx(expected, abs=1e-12)
-
-
-def test_without_thicknesses_there_is_no_such_row_and_a_constant_ranks_nobody() -> None:
-    tests = KeptTests({name: Site(name).unseen(1.0) for name in SITES}, Frozen())
-    found = thickness_alone(tests, "C", ("A", "B"))
-    assert np.isnan(found.value.point) and "slice thickness" in found.why
-    assert constant(4, 9).value.replicates_R.tolist() == [0.5] * 4
 
 
 def test_kept_statistics_are_the_same_when_they_are_read_again(tmp_path: Path) -> None:

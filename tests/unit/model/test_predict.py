@@ -67,6 +67,32 @@ def test_the_model_comes_back_in_its_mode_and_unchanged(training: bool) -> None:
     np.testing.assert_array_equal(first, second)
 
 
+class Mirrored(Cubes):
+    """The same cubes, reversed along some of D, H and W."""
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.x_NCDHW = self.x_NCDHW.flip(axes)
+
+
+def test_a_mirrored_logit_is_the_mean_over_all_eight_mirror_images() -> None:
+    model, images = trained_looking(), [(), (2,), (3,), (4,), (2, 3), (2, 4), (3, 4), (2, 3, 4)]
+    each_MN = [predict_logits(model, Mirrored(*axes), batch_size=4, device=CPU, precision="float32") for axes in images]
+    assert np.ptp(each_MN, axis=0).min() > 1e-3
+    mirrored_N = predict_logits(model, Cubes(), batch_size=4, device=CPU, precision="float32", mirrored=True)
+    np.testing.assert_allclose(mirrored_N, np.mean(each_MN, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("axes", [(2,), (3, 4), (2, 3, 4)])
+def test_a_cube_and_its_mirror_image_have_one_mirrored_logit(axes: tuple[int, ...]) -> None:
+    model = trained_looking()
+    here_N, there_N = (
+        predict_logits(model, cubes, batch_size=4, device=CPU, precision="float32", mirrored=True)
+        for cubes in (Cubes(), Mirrored(*axes))
+    )
+    np.testing.assert_allclose(there_N, here_N, atol=1e-6)
+
+
 def test_no_examples_give_no_logits() -> None:
     assert predict_logits(trained_looking(), Cubes(0), batch_size=4, device=CPU, precision="auto").shape == (0,)
 
@@ -92,3 +118,15 @@ def test_bfloat16_on_the_cpu_agrees_to_its_own_precision() -> None:
 )
 def test_auto_means_bfloat16_on_cuda_only(device: str, precision: str, expected: bool) -> None:
     assert uses_bfloat16(torch.device(device), precision) is expected
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.05)])
+def test_cuda_gives_the_cpus_logits(precision: str, tolerance: float) -> None:
+    on_cpu_N = predict_logits(trained_looking(), Cubes(), batch_size=3, device=CPU, precision="float32")
+    cuda = torch.device("cuda")
+    first_N, second_N = (
+        predict_logits(trained_looking(), Cubes(), batch_size=3, device=cuda, precision=precision) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first_N, second_N)
+    np.testing.assert_allclose(first_N, on_cpu_N, rtol=0, atol=tolerance * np.abs(on_cpu_N).max())

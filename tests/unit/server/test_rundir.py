@@ -101,3 +101,43 @@ def test_a_checkpoint_keeps_the_weights_and_the_settings_without_the_runs_place(
     assert torch.equal(kept.state["weight"], torch.arange(3.0))
     assert kept.metadata["server_round"] == 2
     assert kept.metadata["config"]["seed"] == 3 and str(tmp_path) not in json.dumps(kept.metadata)
+
+
+def test_a_run_that_is_gone_on_with_loses_what_was_half_written_and_nothing_else(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "killed", RunConfig())
+    run.append("run-started")
+    whole = run.save_checkpoint(1, {"weight": torch.arange(3.0)}).read_bytes()
+    with (run.folder / "rounds.jsonl").open("a") as file:
+        file.write('{"event": "rou')
+    (run.folder / "checkpoints" / ".round-0001.safetensors.77.unfinished").write_bytes(b"half")
+    again = RunDir.resume(tmp_path, "killed", RunConfig())
+    with again.alone():
+        again.append("resumed", round=0)
+    record = load_run(run.folder)
+    assert [event["event"] for event in record.events] == ["run-started", "resumed"] and not record.truncated
+    assert [path.read_bytes() for path in (run.folder / "checkpoints").iterdir()] == [whole]
+
+
+def test_two_processes_do_not_write_one_run(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "running", RunConfig())
+    with run.alone(), pytest.raises(RunError, match="another process is writing it"):
+        RunDir.resume(tmp_path, "running", RunConfig()).alone().__enter__()
+    with RunDir.resume(tmp_path, "running", RunConfig()).alone():
+        pass
+
+
+def test_a_round_is_counted_once_however_often_it_was_done(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "again", RunConfig())
+    for event, number in (("round", 1), ("round", 2), ("resumed", 1), ("round", 2), ("resumed", 2)):
+        run.append(event, round=number)
+    assert [event["round"] for event in load_run(run.folder).rounds] == [1, 2]
+    run.append("resumed", round=0)
+    assert load_run(run.folder).rounds == ()
+
+
+def test_what_a_strategy_carried_is_not_taken_from_a_round_that_was_done_again_without(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "again", RunConfig())
+    run.save_memory(1, {"share": torch.tensor(0.5)})
+    assert set(run.load_memory(1)) == {"share"}
+    run.save_memory(1, {})
+    assert run.load_memory(1) == {}

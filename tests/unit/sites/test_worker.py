@@ -112,6 +112,31 @@ def test_an_adapted_model_is_judged_beside_the_model_at_a_held_out_sites_last_ev
     assert set(adapting.evaluate(task, state_of(adapting)).scores) == set(alone)
 
 
+def test_mirror_images_are_for_the_judgement_and_change_no_training(site: Path) -> None:
+    plain, mirrored = (worker(site, **{"evaluate.mirrored": on}) for on in (False, True))
+    for own in (plain, mirrored):
+        own.prepare(PrepareTask(held_out=False))
+    start = state_of(plain)
+    task = TrainTask(1, learning_rate=0.01, num_negative=10, num_positive=10, report_start_loss=True)
+    (here, state), (there, same) = plain.train(task, start), mirrored.train(task, start)
+    assert here.losses == there.losses
+    assert all(np.array_equal(state[name], same[name]) for name in state)
+    judged = EvaluateTask(1, "test")
+    assert plain.evaluate(judged, state).loss != mirrored.evaluate(judged, state).loss
+
+
+def test_a_model_that_sees_nothing_is_judged_with_the_diameter_as_the_diameter_alone(site: Path) -> None:
+    knobs = {"task.name": "malignancy", "federation.held-out": "GE"}
+    pixels, both = (worker(site, **knobs, **{"evaluate.size-weight": weight}) for weight in (0.0, 1.0))
+    for own in (pixels, both):
+        own.prepare(PrepareTask(held_out=True))
+    blind = {name: value * (not name.startswith("head")) for name, value in state_of(pixels).items()}
+    alone, together = (own.evaluate(EvaluateTask(1, "test"), blind).scores for own in (pixels, both))
+    assert np.count_nonzero(alone["model"].histogram_CK.sum(axis=0)) == 1
+    assert np.count_nonzero(alone["size"].histogram_CK.sum(axis=0)) > 1
+    np.testing.assert_array_equal(together["model"].histogram_CK, alone["size"].histogram_CK)
+
+
 def test_a_search_of_scans_that_fails_costs_itself_alone_and_its_traceback_stays(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,3 +252,21 @@ def test_before_a_preparation_there_is_nothing_to_train_on(site: Path) -> None:
     own = worker(site, **{"prepare.spacing-mm": 3.0})
     with pytest.raises(DataError, match="nothing was prepared"):
         own.train(TrainTask(1, 0.01, 1, 1), state_of(own))
+
+
+@pytest.mark.gpu
+def test_a_round_on_cuda_is_that_of_the_cpu_and_repeats_itself(site: Path) -> None:
+    knobs = {"optimizer.precision": "float32", "federation.local-epochs": 1}
+    replies, states, losses = [], [], []
+    for device in ("cpu", "cuda", "cuda"):
+        own = worker(site, **knobs)
+        own.profile = own.profile.model_copy(update={"device": device})
+        own.prepare(PrepareTask(held_out=False))
+        reply, state = own.train(TrainTask(1, 0.01, num_negative=10, num_positive=10), state_of(own))
+        replies.append(reply)
+        states.append(state)
+        losses.append(own.evaluate(EvaluateTask(1, "test", num_replicates=5), state).loss)
+    assert all(np.array_equal(states[1][name], states[2][name]) for name in states[1])
+    assert replies[1].num_examples == replies[0].num_examples
+    assert replies[1].loss == pytest.approx(replies[0].loss, rel=0.01)
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
