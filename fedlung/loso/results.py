@@ -15,9 +15,10 @@ from fedlung.loso.arithmetic import Measurement
 from fedlung.loso.choosing import choose
 from fedlung.loso.claims import plain_words
 from fedlung.loso.folds import FinishedFold, Folds, fold_rows, load_folds
+from fedlung.loso.matrix import matrix_of
 from fedlung.loso.methods import ListedMethod, listed_methods
 from fedlung.loso.plan import REFERENCE, Fold, plan
-from fedlung.loso.record import LosoResults, MatrixRow, Row, SiteSize, Table
+from fedlung.loso.record import LosoResults, Row, SiteSize, Table
 from fedlung.loso.report import render
 from fedlung.loso.rows import Family, Rows, trained_on
 from fedlung.loso.strata import parts_of
@@ -111,7 +112,7 @@ def _table(folds: Folds, metric: str, families: tuple[Family, ...], reference: F
         metric=metric,
         rows=(*adjusted(told), *(_without_pixels(rows, folds, reference) if metric == "auc" else ())),
         oracle={site: rows.cell([rows.oracle(site, seed) for seed in folds.seeds]) for site in folds.sites},
-        matrix=_matrix(rows, folds),
+        matrix=matrix_of(rows, folds, families, [fold for fold in plan(folds.config) if fold.kind == "oracle"]),
     )
 
 
@@ -131,26 +132,6 @@ def _without_pixels(rows: Rows, folds: Folds, reference: Family) -> Iterable[Row
     yield bare_row("constant answer", rows, of_constant)
     yield bare_row(DIAMETER, rows, rows.size)
     yield bare_row(PROTOCOL, rows, of_protocol)
-
-
-def _matrix(rows: Rows, folds: Folds) -> tuple[MatrixRow, ...]:
-    """Every model of the reference and of the baselines on every site; an ensemble is no model of its own."""
-    models: dict[str, list[Fold]] = {}
-    for fold in plan(folds.config):
-        if name := _model_name(fold):
-            models.setdefault(name, []).append(fold)
-    return tuple(
-        MatrixRow(name=name, seen=trained_on(of[0], folds.sites), sites=rows.everywhere(of))
-        for name, of in models.items()
-    )
-
-
-def _model_name(fold: Fold) -> str:
-    """What to call a model in the matrix; empty for one that is not in it."""
-    if fold.kind == "federated":
-        return f"{REFERENCE} without {fold.unseen}" if fold.method.name == REFERENCE else ""
-    names = {"alone": f"{fold.site} alone", "pooled": f"pooled without {fold.unseen}", "oracle": "trained at all sites"}
-    return names.get(fold.kind, "")
 
 
 def _size(folds: Folds, reference: Family, site: str) -> SiteSize:

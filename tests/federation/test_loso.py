@@ -169,8 +169,11 @@ def test_an_unseen_site_is_compared_with_the_oracle_on_the_same_patients(done: D
 def test_every_model_is_in_the_matrix_with_the_sites_that_it_has_seen(done: Done) -> None:
     matrix = {row.name: row for row in done.results.tables["auc"].matrix}
     assert matrix["Alpha alone"].seen == ("Alpha",)
-    assert matrix["fedavg without Omega"].seen == matrix["pooled without Omega"].seen == SITES[:3]
+    assert matrix["fedavg without Omega"].seen == matrix["pooled training without Omega"].seen == SITES[:3]
     assert matrix["trained at all sites"].seen == SITES
+    shared = ("fedavg", "uniform weights", "pooled training", "ensemble of the models trained alone")
+    without = [f"{name} without {site}" for name in shared for site in SITES]
+    assert {*matrix} == {*without, *(f"{site} alone" for site in SITES), "trained at all sites"}
     assert all(row.sites[site].estimate.value is not None for row in matrix.values() for site in SITES)
 
 

@@ -20,13 +20,15 @@ def csv_text(results: LosoResults) -> str:
 
     ``over`` is "site", or "mean" where the line is of the mean over the unseen sites. Lines of kind "oracle" are of a
     site's own test patients, by a model that has seen the site; those of kind "adapted" are of models that were adapted
-    to it, and those of kind "subgroup" and of metrics "auc_size_..." are of a part of its examples; all others are of
-    all patients of an unseen site.
+    to it, and those of kind "subgroup" and of metrics "auc_size_..." are of a part of its examples; lines of
+    kind "matrix" are of one model at one site, whose own test patients they are where ``seen`` is true; all others are
+    of all patients of an unseen site.
     ``chosen_settings``: of a method with choices, what was chosen for the site on the other sites' validation.
     """
     lines = [line for table in _tables(results) for line in _lines(table, results)]
     lines += [line for part in results.parts for line in _part_lines(part, results)]
     lines += [line for row in results.adapted for line in _adapted_lines(row, results)]
+    lines += [line for table in results.tables.values() for line in _matrix_lines(table, results)]
     file = io.StringIO()
     writer = csv.DictWriter(file, dict.fromkeys(key for line in lines for key in line), lineterminator="\r\n")
     writer.writeheader()
@@ -71,6 +73,13 @@ def _lines(table: Table, results: LosoResults) -> Iterator[dict[str, Any]]:
     for site, cell in table.oracle.items():
         what = {"row": "trained at all sites", "kind": "oracle", "metric": table.metric}
         yield _line(results, what, site, cell)
+
+
+def _matrix_lines(table: Table, results: LosoResults) -> Iterator[dict[str, Any]]:
+    for row in table.matrix:
+        what = {"row": row.name, "kind": "matrix", "metric": table.metric}
+        for site, cell in row.sites.items():
+            yield _line(results, what, site, cell) | {"seen": site in row.seen}
 
 
 def _size(metric: str, site: str, results: LosoResults) -> SiteSize | SiteStrata | None:

@@ -41,10 +41,21 @@ def test_there_is_a_line_for_each_row_metric_and_site_and_one_for_the_mean(
         for metric, table in results.tables.items()
         for row in table.rows
         for site in (*results.sites, "")
-    } | {
-        (metric, "oracle", "trained at all sites", "site", site) for metric in results.tables for site in results.sites
     }
+    for metric, table in results.tables.items():
+        expected |= {(metric, "oracle", "trained at all sites", "site", site) for site in results.sites}
+        expected |= {(metric, "matrix", row.name, "site", site) for row in table.matrix for site in results.sites}
     assert len(keys) == len(set(keys)) and set(keys) == expected
+
+
+def test_a_model_at_a_site_is_said_to_have_seen_it_or_not(results: LosoResults, lines: list[Line]) -> None:
+    matrix = {
+        (line["row"], line["site"]): line for line in lines if (line["kind"], line["metric"]) == ("matrix", "auc")
+    }
+    for row in results.tables["auc"].matrix:
+        for site, cell in row.sites.items():
+            line = matrix[row.name, site]
+            assert line["seen"] == str(site in row.seen) and found(line, "value") == numbers(cell.estimate)
 
 
 def test_the_numbers_are_those_of_loso_json_to_the_last_digit(results: LosoResults, lines: list[Line]) -> None:
