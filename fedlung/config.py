@@ -8,20 +8,15 @@ Nothing here is a path, a hook or a privacy setting of a site.
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, field_validator, model_validator
 
-from fedlung.errors import ConfigError
 from fedlung.names import SITE_NAME_RULE, is_site_name, kebab
+from fedlung.section import Positive, Probability, Section, validated
 
 Scalar = bool | int | float | str
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
 HounsfieldUnit = Annotated[int, Field(ge=-1024, le=3071)]
 
 Interpolation = Literal["linear", "catmull-rom"]
@@ -42,46 +37,6 @@ Stem = Literal["full", "half", "quarter"]
 LARGEST_SEED = 2**63 - 1  # of a TOML integer
 LEAST_CUBE = 8
 LEAST_TRAINING = 0.25
-
-
-S = TypeVar("S", bound="Section")
-
-
-class Section(BaseModel):
-    """A frozen group of knobs; keys are kebab-case outside and snake_case inside."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=kebab, populate_by_name=True, allow_inf_nan=False
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _a_switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python takes True for 1 and pydantic 1 for True; whoever mixes the two has mixed up two knobs."""
-        wanted = cls.model_fields[info.field_name or ""].annotation
-        if wanted in (int, float) and isinstance(value, bool):
-            raise ValueError("a number is expected, not true or false")
-        if wanted is bool and not isinstance(value, bool):
-            raise ValueError("true or false is expected")
-        return value
-
-    def fingerprint(self) -> str:
-        """16 hex digits that change with any value of the section."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def validated(kind: type[S], values: Mapping[str, Any], *, what: str, mistakes: Sequence[str] = ()) -> S:
-    """A section of these values. Raises ConfigError with all mistakes at once: those already known, then its own."""
-    found = list(mistakes)
-    try:
-        section = kind.model_validate(values)
-    except ValidationError as error:
-        found += [_mistake(item) for item in error.errors()]
-    if found:
-        plural = "s" * (len(found) != 1)
-        raise ConfigError("\n  ".join([f"{len(found)} mistake{plural} in {what}:", *found]))
-    return section
 
 
 class TaskConfig(Section):
@@ -483,10 +438,3 @@ def _flat_items(section: Section, prefix: str = "") -> Iterator[tuple[str, Scala
 def _unknown_key(key: str, known: Mapping[str, Scalar]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     return f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "; `fedlung config` lists them all")
-
-
-def _mistake(item: ErrorDetails) -> str:
-    where = "".join(f"{kebab(str(part))}." for part in item["loc"]).rstrip(".")
-    said = item["msg"].removeprefix("Value error, ")
-    found = "" if isinstance(item["input"], dict | Section) else f", found {item['input']!r}"
-    return f"{where}: {said}{found}" if where else f"{said}{found}"

@@ -9,14 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-BASE = {"errors", "names", "files", "sitefile", "config", "seeding", "webpage"}
+BASE = {"errors", "names", "files", "sitefile", "section", "config", "seeding", "webpage"}
 # room -> rooms of fedlung that it may import (itself and the base always)
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "names": set(),
     "files": set(),
     "sitefile": set(),
-    "config": {"errors", "names"},
+    "section": {"errors", "names"},
+    "config": {"errors", "names", "section"},
     "seeding": set(),
     "webpage": set(),
     "ct": BASE,

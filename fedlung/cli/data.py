@@ -9,8 +9,9 @@ from typing import Annotated, Any, get_args
 import typer
 
 from fedlung.cli.progress import bar, console
-from fedlung.config import PartitionRule, PhantomControl, PhantomShift, validated
+from fedlung.config import PartitionRule, PhantomControl, PhantomShift
 from fedlung.errors import ConfigError
+from fedlung.section import validated
 
 
 def phantom(

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fedlung.config import PhantomControl, Positive, Probability, Section
+from fedlung.config import PhantomControl
 from fedlung.ct.phantom.profiles import PROFILES
+from fedlung.section import Positive, Probability, Section
 
 PHANTOM_VERSION = 1
 
