@@ -8,6 +8,7 @@ import io
 import pytest
 
 from fedlung.evaluation.estimates import Comparison, Estimate
+from fedlung.loso.claims import plain_words
 from fedlung.loso.froc import FROC_METRICS
 from fedlung.loso.record import (
     AdaptedRow,
@@ -124,3 +125,13 @@ def test_the_csv_has_a_line_for_each_number_once(results: LosoResults) -> None:
     assert by_key["cpm", "method", "fedavg", "site", "GE"]["num_positive"] == ""
     adapted = by_key["auc", "adapted", "fedavg, adapted to 4 unlabelled patients", "mean", ""]
     assert adapted["minus_unadapted"] == "0.0125" and adapted["minus_unadapted_p"] == "0.25"
+
+
+def test_plain_words_tell_of_one_mix_of_sizes_and_of_whole_scans_where_there_are_any(results: LosoResults) -> None:
+    found = full(results)
+    told = " ".join(plain_words(found))
+    standardised = found.size_strata.standardised.rows[0].unseen_mean.estimate
+    assert f"of strata that hold {found.size_strata.share:.0%} of it, fedavg has AUC {standardised.value:.3f}" in told
+    cpm = found.searched.tables["cpm"].rows[0]
+    assert f"fedavg has CPM {cpm.unseen_mean.estimate.value:.3f}" in told and f"lowest at {cpm.worst_site}" in told
+    assert "whole scans" not in " ".join(plain_words(results)) and "mix of nodule" not in " ".join(plain_words(results))
