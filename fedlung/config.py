@@ -184,6 +184,10 @@ class ModelConfig(Section):
         0.0, description="of mixing a training batch's styles, 0.5 in the paper; 0: off"
     )
     mixstyle_alpha: Positive = Field(0.1, description="of Beta(alpha, alpha), which the share of a style is drawn from")
+    mirrored: bool = Field(False, description="judge patches by the mean logit of their eight mirror images")
+    size_weight: float = Field(
+        0.0, ge=0.0, description="of 5 ln(diameter / 10 mm) as measured, added to the judged logit; for malignancy"
+    )
 
     @model_validator(mode="after")
     def _has_stages_to_mix(self) -> ModelConfig:
@@ -280,7 +284,7 @@ class StrategyConfig(Section):
     gap_step: float = Field(0.2, ge=0.0, le=1.0, description="of feddg-ga")
     trim: float = Field(0.25, ge=0.0, lt=0.5, description="share of the sites cut off at each end by trimmed-mean")
     num_byzantine: int = Field(1, ge=0, description="wrong sites that krum should bear")
-    average_from: int = Field(0, ge=0, description="judge the mean of the models from this round on; 0: each round's")
+    average_from: int = Field(0, ge=0, description="judge a mean of the models from this round on; 0: one round's")
 
 
 class EvaluateConfig(Section):
@@ -291,10 +295,6 @@ class EvaluateConfig(Section):
     threshold: Literal["youden", "f1"] = Field("youden", description="what the threshold maximises on validation")
     select: SelectionRule = Field("auc", description="of source validation, picks the round")
     held_out_curve: bool = Field(True, description="score the held-out sites after every round, too; only ever shown")
-    mirrored: bool = Field(False, description="patches and scans by the mean logit of their eight mirror images")
-    size_weight: float = Field(
-        0.0, ge=0.0, description="of 5 ln(diameter / 10 mm) as measured, added to the judged logit; for malignancy"
-    )
     adapt_patients: int = Field(
         0, ge=0, description="unlabelled patients of a held-out site for BatchNorm's statistics, scored apart; 0: none"
     )
@@ -367,8 +367,8 @@ class RunConfig(Section):
             raise ValueError("task.name 'scan' wants the whole volume: set prepare.cube (the tutorial's is 128)")
         if self.task.name != "scan" and self.prepare.cube:
             raise ValueError(f"prepare.cube is for task.name 'scan'; {self.task.name!r} wants isotropic cases")
-        if self.task.name != "malignancy" and self.evaluate.size_weight:
-            raise ValueError("evaluate.size-weight is for task.name 'malignancy': background has no diameter")
+        if self.task.name != "malignancy" and self.model.size_weight:
+            raise ValueError("model.size-weight is for task.name 'malignancy': background has no diameter")
         if self.task.name == "scan" and self.scanner.probability:
             raise ValueError("scanner.probability wants voxels of a known edge in mm, which task.name 'scan' has not")
         if self.task.name == "scan" and self.rescan.is_on:

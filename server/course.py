@@ -44,7 +44,7 @@ def federate(grid: Grid, run: RunDir) -> Judgement:
     strategy = STRATEGIES[config.federation.strategy](config, assembly.roster, assembly.ledgers)
     run.append("training", sources=strategy.sources)
     course = run_rounds(grid, strategy, run, past.course)
-    selection = select_round(course.rounds, config.evaluate.select)
+    selection = select_round(course.rounds, config.evaluate.select, first_round=config.strategy.average_from)
     run.append("selected", round=selection.server_round, selection=selection.model_dump(mode="json"))
     tests, unjudged = final_evaluation(grid, strategy, run, selection.server_round)
     return conclude(run, assembly, course.rounds, selection, tests, [*course.absences, *unjudged])

@@ -32,17 +32,21 @@ SELECTION_DEFINITIONS = {
 }
 
 
-def select_round(rounds: Sequence[RoundReplies], rule: Rule) -> Selection:
+def select_round(rounds: Sequence[RoundReplies], rule: Rule, *, first_round: int = 0) -> Selection:
     """The round to judge, by the mean over source sites' validation ("auc": highest, "loss": lowest).
+
+    Rounds before ``first_round`` are no candidates: where the models of late rounds are averaged, a single one of an
+    early round that was lucky on few validation patients is not what was asked for.
 
     Rounds are comparable only where the same number of sites could be validated: one in which a hard site was absent
     would look better. So only those with the most sites are eligible. Where no site's AUC is defined the loss decides,
     and the definition says so. Raises RunError where no site could be validated in any round.
     """
-    points = {replies.server_round: curve_point(replies) for replies in rounds}
+    late = [replies for replies in rounds if replies.server_round >= first_round]
+    points = {replies.server_round: curve_point(replies) for replies in late}
     values = {number: _validated(point, rule) for number, point in points.items()}
     if rule == "auc" and not any(values.values()):
-        chosen = select_round(rounds, "loss")
+        chosen = select_round(late, "loss", first_round=first_round)
         note = " (by loss, because no source site's validation AUC is defined: one class only)"
         return chosen.model_copy(update={"definition": chosen.definition + note})
     most = max((len(by_site) for by_site in values.values()), default=0)
@@ -61,7 +65,7 @@ def select_round(rounds: Sequence[RoundReplies], rule: Rule) -> Selection:
         rule=rule,
         value=eligible[best],
         sites=tuple(sorted(values[best])),
-        definition=SELECTION_DEFINITIONS[rule],
+        definition=SELECTION_DEFINITIONS[rule] + (f"; of the rounds from {first_round} on" if first_round else ""),
     )
 
 

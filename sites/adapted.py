@@ -32,7 +32,7 @@ def adapted_logits(
     chosen = rng.permutation(np.unique(examples.patients_N))[: config.evaluate.adapt_patients]
     images = _SomeExamples(examples, np.flatnonzero(np.isin(examples.patients_N, chosen)))
     batch_size, precision = config.optimizer.batch_size, config.optimizer.precision
-    mirrored = config.evaluate.mirrored
+    mirrored = config.model.mirrored
     logits = []
     for model in models:
         adapt_statistics(

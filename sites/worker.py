@@ -207,11 +207,11 @@ class SiteWorker:
         return model
 
     def _judged_logits(self, models: Sequence[nn.Module], examples: Loadable) -> np.ndarray:
-        return np.mean([self._logits(m, examples, mirrored=self.config.evaluate.mirrored) for m in models], axis=0)
+        return np.mean([self._logits(m, examples, mirrored=self.config.model.mirrored) for m in models], axis=0)
 
     def _with_size(self, logits_N: np.ndarray, examples: ExampleSet) -> np.ndarray:
         """The logits of the pixels and, where the run judges the two together, of the diameter that was measured."""
-        weight = self.config.evaluate.size_weight
+        weight = self.config.model.size_weight
         return logits_N + weight * size_logits(examples.diameter_mm_N.astype(np.float64)) if weight else logits_N
 
     def _logits(self, model: nn.Module, examples: Loadable, *, mirrored: bool = False) -> np.ndarray:

@@ -20,6 +20,7 @@ def plain_words(judgement: Judgement) -> tuple[str, ...]:
         _about_detection(judgement),
         *(_about_calibration(row) for row in judgement.sites if row.role == "held-out"),
         *(_about_size(row) for row in judgement.sites),
+        _about_measured_size(judgement),
         *(_about_adaptation(row, judgement) for row in judgement.sites),
         _about_perfection(judgement),
         _about_few_patients(judgement),
@@ -146,6 +147,15 @@ def _about_size(row: SiteRow) -> str:
     interval = "" if advantage.low is None else f" [{advantage.low:+.3f}, {advantage.high:+.3f}]"
     difference = f"the model's AUC minus the diameter's is {advantage.value:+.3f}{interval}"
     return f"At {row.name} the model is not shown to be better than the diameter alone: {difference}."
+
+
+def _about_measured_size(judgement: Judgement) -> str:
+    if not judgement.provenance.config.get("model.size-weight"):
+        return ""
+    return (
+        "The scores hold the nodule's diameter as the readers measured it, beside what the network sees: they are of "
+        "an image and a measurement together, and of no image alone."
+    )
 
 
 def _about_adaptation(row: SiteRow, judgement: Judgement) -> str:

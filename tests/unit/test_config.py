@@ -78,7 +78,7 @@ def test_site_names_are_stripped_and_unique_in_their_order() -> None:
         ({"prepare.spacing-mm": 0.01}, "spacing-mm"),
         ({"prepare.hu-min": -100_000}, "hu-min"),
         ({"optimizer.batch-size": 1, "model.norm": "batch"}, "batch-size"),
-        ({"evaluate.size-weight": 0.5}, "size-weight is for task.name 'malignancy'"),
+        ({"model.size-weight": 0.5}, "size-weight is for task.name 'malignancy'"),
         ({"evaluate.adapt-patients": 3}, "adapt-patients is for BatchNorm's .*model.norm 'batch'"),
         ({"evaluate.adapt-patients": 3, "model.norm": "batch", "model.name": "simple-cnn"}, "a residual network"),
         ({"split.validation": 0.45, "split.test": 0.4}, "at least a quarter"),

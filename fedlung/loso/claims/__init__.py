@@ -17,6 +17,7 @@ def plain_words(results: LosoResults) -> tuple[str, ...]:
         conditions.about_data(results),
         conditions.about_missing_folds(results),
         conditions.about_choices(results),
+        conditions.about_measured_size(results),
         findings.about_reference(results),
         differences.about_means(results),
         differences.about_single_sites(results),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from fedlung.evaluation.claims import FEW_PATIENTS
 from fedlung.loso.claims.differences import differences_by_seed
+from fedlung.loso.claims.wording import auc_rows
 from fedlung.loso.record import LosoResults
+
+SIZE_WEIGHT = "model.size-weight"
 
 
 def about_data(results: LosoResults) -> str:
@@ -40,6 +43,19 @@ def about_choices(results: LosoResults) -> str:
         f"Settings were chosen for each unseen site, on the validation patients of the other sites alone: {told}. Rows "
         "that chose among more settings had more tries, so that a difference to them is the search's as well as the "
         "method's."
+    )
+
+
+def about_measured_size(results: LosoResults) -> str:
+    """Which rows were told what readers measured."""
+    trained = [row for row in auc_rows(results) if row.kind != "without pixels"]
+    told = [row.name for row in trained if row.settings.get(SIZE_WEIGHT, results.config.get(SIZE_WEIGHT))]
+    told += [one.method for one in results.tried if one.is_chosen and one.settings.get(SIZE_WEIGHT)]
+    if not told:
+        return ""
+    return (
+        f"The scores of {', '.join(dict.fromkeys(told))} hold the nodules' diameter as the readers measured it, beside "
+        "what the network sees: they are of an image and a measurement together, and of no image alone."
     )
 
 

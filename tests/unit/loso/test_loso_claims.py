@@ -181,3 +181,9 @@ def test_a_difference_that_does_not_outlive_the_correction_is_none(results: Loso
     assert results.tables["auc"].rows[1].to_reference["mean"].p_value < 0.05
     assert claim(unclear, "nothing differs from fedavg in the mean over the unseen sites")
     assert claim(unclear, "nothing differs from fedavg at a single site")
+
+
+def test_a_row_that_is_told_the_measured_diameter_is_said_to_be(results: LosoResults) -> None:
+    assert "as the readers measured it" not in " ".join(plain_words(results))
+    told = with_rows(results, lambda row: {"settings": {"model.size-weight": 0.3}} if row.name == "fedprox" else {})
+    assert claim(told, "as the readers measured it").startswith("The scores of fedprox hold")

@@ -158,6 +158,13 @@ def test_the_round_with_the_best_mean_over_source_validation_is_selected() -> No
     assert (found.server_round, found.value, found.sites) == (2, 0.875, ("A", "B"))
 
 
+def test_rounds_before_the_first_that_is_averaged_are_no_candidates() -> None:
+    rounds = [replies(1, PERFECT, PERFECT), replies(2, CHANCE, GOOD), replies(3, GOOD, GOOD)]
+    found = select_round(rounds, "auc", first_round=2)
+    assert (found.server_round, found.value) == (3, 0.75)
+    assert found.definition.endswith("; of the rounds from 2 on")
+
+
 def test_of_equal_rounds_the_one_with_the_lower_loss_is_selected_then_the_first() -> None:
     equal = [
         replies(1, GOOD, GOOD),

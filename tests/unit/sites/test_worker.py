@@ -113,7 +113,7 @@ def test_an_adapted_model_is_judged_beside_the_model_at_a_held_out_sites_last_ev
 
 
 def test_mirror_images_are_for_the_judgement_and_change_no_training(site: Path) -> None:
-    plain, mirrored = (worker(site, **{"evaluate.mirrored": on}) for on in (False, True))
+    plain, mirrored = (worker(site, **{"model.mirrored": on}) for on in (False, True))
     for own in (plain, mirrored):
         own.prepare(PrepareTask(held_out=False))
     start = state_of(plain)
@@ -127,7 +127,7 @@ def test_mirror_images_are_for_the_judgement_and_change_no_training(site: Path) 
 
 def test_a_model_that_sees_nothing_is_judged_with_the_diameter_as_the_diameter_alone(site: Path) -> None:
     knobs = {"task.name": "malignancy", "federation.held-out": "GE"}
-    pixels, both = (worker(site, **knobs, **{"evaluate.size-weight": weight}) for weight in (0.0, 1.0))
+    pixels, both = (worker(site, **knobs, **{"model.size-weight": weight}) for weight in (0.0, 1.0))
     for own in (pixels, both):
         own.prepare(PrepareTask(held_out=True))
     blind = {name: value * (not name.startswith("head")) for name, value in state_of(pixels).items()}
