@@ -98,12 +98,15 @@ class MatrixRow(Record):
 
 
 class Table(Record):
-    """All rows in one metric. ``oracle``: by site, on its own test patients, the model trained with it."""
+    """All rows in one metric. ``oracle``: by site, on its own test patients, the model trained with it.
+
+    ``matrix`` is told in AUC alone, as are the rows without pixels.
+    """
 
     metric: str
     rows: tuple[Row, ...]
-    oracle: dict[str, Cell]
-    matrix: tuple[MatrixRow, ...]
+    oracle: dict[str, Cell] = Field(default_factory=dict)
+    matrix: tuple[MatrixRow, ...] = ()
 
 
 class SiteSize(Record):

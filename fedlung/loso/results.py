@@ -107,13 +107,15 @@ def _method_family(listed: ListedMethod, folds: Sequence[Fold]) -> Family:
 
 def _table(folds: Folds, metric: str, families: tuple[Family, ...], reference: Family) -> Table:
     rows = Rows(folds, metric, folds.config.evaluate.confidence, reference)
-    told = [rows.row(family) for family in families]
-    return Table(
+    table = Table(
         metric=metric,
-        rows=(*adjusted(told), *(_without_pixels(rows, folds, reference) if metric == "auc" else ())),
+        rows=tuple(adjusted([rows.row(family) for family in families])),
         oracle={site: rows.cell([rows.oracle(site, seed) for seed in folds.seeds]) for site in folds.sites},
-        matrix=matrix_of(rows, folds, families, [fold for fold in plan(folds.config) if fold.kind == "oracle"]),
     )
+    if metric != "auc":
+        return table
+    bare, oracle = _without_pixels(rows, folds, reference), [f for f in plan(folds.config) if f.kind == "oracle"]
+    return table.model_copy(update={"rows": (*table.rows, *bare), "matrix": matrix_of(rows, folds, families, oracle)})
 
 
 def _without_pixels(rows: Rows, folds: Folds, reference: Family) -> Iterable[Row]:

@@ -115,7 +115,7 @@ def _table(metric: str, rows: Rows, families: Families, *, with_size: bool = Fal
     without: dict[str, object] = {"to_oracle": {}} if with_size else {"to_oracle": {}, "to_size": {}}
     told = [rows.row(family).model_copy(update=without) for family in families]
     bare = [bare_row(DIAMETER, rows, rows.size)] if with_size else []
-    return Table(metric=metric, rows=tuple(map(_with_reasons, (*adjusted(told), *bare))), oracle={}, matrix=())
+    return Table(metric=metric, rows=tuple(map(_with_reasons, (*adjusted(told), *bare))))
 
 
 def _with_reasons(row: Row) -> Row:
