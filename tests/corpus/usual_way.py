@@ -6,6 +6,7 @@ or NIfTI file. Each folder is read in a process of its own with limits of memory
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -67,6 +68,9 @@ def judge(kind: Kind, folder: Path) -> Verdict:
 
 def _judge_there(kind: Kind, folder: Path, answer: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    # As in a fresh process, whatever the one that this is a copy of has switched.
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(True)
+    faulthandler.disable()
     warned = folder.parent / "stderr"
     os.dup2(os.open(warned, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
     try:
