@@ -29,7 +29,7 @@ StrategyName = Literal[
     "fedavg", "uniform", "fedprox", "fedavgm", "fedadam", "fedyogi", "scaffold", "fednova", "fedbn", "qffl", "afl",
     "groupdro", "feddg-ga", "median", "trimmed-mean", "geometric-median", "krum",
 ]  # fmt: skip
-SearchPlaces = Literal["bright", "everywhere"]
+SearchPlaces = Literal["blobs", "everywhere"]
 SelectionRule = Literal["auc", "loss"]
 Protocol = Literal["single", "loso"]
 Stem = Literal["full", "half", "quarter"]
@@ -328,10 +328,9 @@ class DetectionConfig(Section):
 
     enabled: bool = True
     search: SearchPlaces = Field(
-        "bright", description="bright: at spots brighter than what is around them; everywhere: on a grid over the lungs"
+        "blobs", description="blobs: where brightness falls off along all directions; everywhere: a grid over the lungs"
     )
-    reach_mm: Positive = Field(5.0, description="of bright: no brighter spot lies this near")
-    least_hu: HounsfieldUnit = Field(-800, description="of bright: mean HU of a spot's 3 x 3 x 3 voxels")
+    least_curvature_hu: Positive = Field(30.0, description="of blobs: sigma² times the least second derivative")
     stride: int = Field(2, ge=1, le=16, description="of everywhere: voxels between neighbouring windows")
     min_distance_mm: float = Field(6.0, ge=0.0, description="no two candidates lie this near to each other")
     max_candidates: int = Field(100, ge=1, le=1000, description="of one scan: the best ones")

@@ -58,8 +58,8 @@ def _where(cfg: DetectionConfig) -> str:
     if cfg.search == "everywhere":
         return f"at every {cfg.stride}. voxel of the lungs along each axis"
     return (
-        f"at spots of the lungs of at least {cfg.least_hu} HU that nothing within {cfg.reach_mm:g} mm is brighter "
-        "than; a nodule without one counts as missed"
+        "at blobs of the lungs, from which brightness falls off along every direction (its curvature, times the square "
+        f"of the blob's scale, is {cfg.least_curvature_hu:g} HU at least); a nodule without one counts as missed"
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fedlung.config import DetectionConfig, PatchConfig, Precision, PrepareConfig
-from fedlung.evaluation.detection.bright import Bright, bright_spots
+from fedlung.evaluation.detection.blobs import blob_places
 from fedlung.evaluation.detection.candidates import Candidates, candidates_of
 from fedlung.model.sliding import score_windows
 from fedlung.preprocess.case import Case
@@ -20,20 +20,20 @@ from fedlung.preprocess.case import Case
 class Search:
     """How a case is searched.
 
-    size             edge of a window in voxels of the case's grid: that of the patches the model was trained on
-    stride           voxels between the centres of neighbouring windows. Some window's centre lies inside a nodule for
-                     sure where stride · voxel · √3 / 2 is less than its radius: on voxels of 1.25 mm that is true of
-                     98 % of LIDC's nodules of three readers at 2, of 62 % at 3 and of 36 % at 4
-    min_distance_mm  no two candidates lie as near as this; two of LIDC's 1392 nodules do
-    max_candidates   of one scan; the FROC cannot reach beyond that many false positives a scan
-    bright           windows at these spots only, and ``stride`` counts for nothing
+    size                edge of a window in voxels of the case's grid: that of the patches the model was trained on
+    stride              voxels between the centres of neighbouring windows. Some window's centre lies inside a nodule
+                        for sure where stride · voxel · √3 / 2 is less than its radius: on voxels of 1.25 mm that is
+                        true of 98 % of LIDC's nodules of three readers at 2, of 62 % at 3 and of 36 % at 4
+    min_distance_mm     no two candidates lie as near as this; two of LIDC's 1392 nodules do
+    max_candidates      of one scan; the FROC cannot reach beyond that many false positives a scan
+    least_curvature_hu  windows at such blobs only, and ``stride`` counts for nothing
     """
 
     size: int
     stride: int
     min_distance_mm: float = 6.0
     max_candidates: int = 100
-    bright: Bright | None = None
+    least_curvature_hu: float | None = None
 
     @classmethod
     def of(cls, cfg: DetectionConfig, patches: PatchConfig) -> Search:
@@ -43,7 +43,7 @@ class Search:
             stride=cfg.stride,
             min_distance_mm=cfg.min_distance_mm,
             max_candidates=cfg.max_candidates,
-            bright=Bright(cfg.reach_mm, cfg.least_hu) if cfg.search == "bright" else None,
+            least_curvature_hu=cfg.least_curvature_hu if cfg.search == "blobs" else None,
         )
 
 
@@ -63,14 +63,16 @@ def find_candidates(
     Raises DataError where the model's scores are no numbers.
     """
     image_DHW, places_DHW = np.asarray(case.image_DHW), np.asarray(case.lung_DHW)  # sealed ones are opened once
-    if search.bright is not None:
-        places_DHW = bright_spots(image_DHW, places_DHW, search.bright, spacing_mm=case.geometry.spacing_mm)
+    least_hu = search.least_curvature_hu
+    if least_hu is not None:
+        spacing_mm = case.geometry.spacing_mm
+        places_DHW = blob_places(image_DHW, places_DHW, least_curvature_hu=least_hu, spacing_mm=spacing_mm)
     grid = score_windows(
         model,
         image_DHW,
         places_DHW,
         size=search.size,
-        stride=search.stride if search.bright is None else 1,
+        stride=search.stride if least_hu is None else 1,
         prepare=prepare,
         batch_size=batch_size,
         device=device,

@@ -24,6 +24,7 @@ from fedlung.evaluation.detection import (
     froc_estimate,
     match_candidates,
 )
+from fedlung.evaluation.detection.blobs import blob_places
 from fedlung.evaluation.statistics import bin_of
 from fedlung.model.networks import build_model
 from fedlung.patches.dataset import patch_set
@@ -92,6 +93,23 @@ def test_marks_on_all_24_clusters_find_17_nodules_and_7_are_neither_right_nor_wr
     assert (statistics.num_nodules, statistics.num_missed) == (17, 0)
     assert (statistics.num_scans, statistics.num_patients) == (5, 5)
     assert froc_estimate("cpm", statistics, None, confidence=0.95).value == 1.0
+
+
+def test_every_nodule_has_a_blob_within_its_radius_among_twelve_hundred_a_scan(cases: dict[str, Case]) -> None:
+    """Where the window's middle is: half a voxel after the blob's."""
+    cfg, num_found = CONFIG.detection, 0
+    for case in cases.values():
+        places_DHW = blob_places(
+            np.asarray(case.image_DHW),
+            np.asarray(case.lung_DHW),
+            least_curvature_hu=cfg.least_curvature_hu,
+            spacing_mm=case.geometry.spacing_mm,
+        )
+        center_mm_N3 = case.geometry.index_to_world(np.argwhere(places_DHW) + 0.5)
+        assert len(center_mm_N3) < 1200
+        marks = Candidates(np.arange(len(center_mm_N3), 0.0, -1.0), center_mm_N3, np.argwhere(places_DHW) + 0.5)
+        num_found += int(np.isfinite(matched(case, marks).nodule_logits_M).sum())
+    assert num_found == 17
 
 
 def look(model: nn.Module, case: Case, *, stride: int = 4) -> Candidates:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +25,6 @@ from fedlung.evaluation.detection import (
     froc_points,
     match_candidates,
 )
-from fedlung.evaluation.detection.bright import Bright
 from fedlung.preprocess.case import Case
 
 CPU = torch.device("cpu")
@@ -90,6 +90,25 @@ def search(case: Case, *, stride: int = 2, max_candidates: int = 30) -> Candidat
     return find_candidates(LoneBall(), case, search, prepare=PREPARE, batch_size=256, device=CPU, precision="float32")
 
 
+def at_blobs(
+    case: Case,
+    *,
+    batch_size: int = 256,
+    device: torch.device = CPU,
+    progress: Callable[[int, int], None] | None = None,
+) -> Candidates:
+    return find_candidates(
+        LoneBall(),
+        case,
+        Search(SIZE, stride=9, max_candidates=30, least_curvature_hu=30.0),
+        prepare=PREPARE,
+        batch_size=batch_size,
+        device=device,
+        precision="float32",
+        progress=progress,
+    )
+
+
 def statistics_of(scans: Sequence[ScanHits], *, num_replicates: int = 0) -> DetectionStatistics:
     rng = np.random.default_rng(0)
     return detection_statistics(scans, range(len(scans)), num_replicates=num_replicates, rng=rng)
@@ -116,23 +135,27 @@ def test_lone_balls_are_found_before_any_vessel_and_where_they_are() -> None:
     assert froc_estimate("false_positives_per_scan", one, frozen, confidence=0.95).value == 0.0
 
 
-def test_windows_at_bright_spots_alone_find_the_same_balls_with_a_hundredth_of_the_windows() -> None:
+def test_windows_at_blobs_alone_find_the_same_balls_with_a_hundredth_of_the_windows() -> None:
     cases, told = [virtual_lung(0, (6.0, 8.0, 10.0)), virtual_lung(1, (12.0, 7.0))], []
-    bright = Search(SIZE, stride=9, max_candidates=30, bright=Bright(reach_mm=5.0, least_hu=-800.0))
     for case in cases:
-        found = find_candidates(
-            LoneBall(),
-            case,
-            bright,
-            prepare=PREPARE,
-            batch_size=256,
-            device=CPU,
-            precision="float32",
-            progress=lambda done, all_of_them: told.append(all_of_them),
-        )
+        found = at_blobs(case, progress=lambda done, all_of_them: told.append(all_of_them))
         hits = match_candidates(found, case.nodules, readers=READERS)
         assert hits.nodule_logits_M.min() > hits.logits_N[hits.false_positives_N].max(initial=-np.inf)
     assert max(told) < 0.01 * cases[0].lung_DHW.sum()
+
+
+def test_windows_at_blobs_are_at_the_same_places_whatever_the_batch() -> None:
+    case = virtual_lung(0, (6.0, 8.0, 10.0))
+    one, other = at_blobs(case, batch_size=256), at_blobs(case, batch_size=7)
+    assert np.array_equal(one.center_mm_N3, other.center_mm_N3)
+    np.testing.assert_allclose(one.logits_N, other.logits_N, rtol=1e-5)
+
+
+@pytest.mark.gpu
+def test_windows_at_blobs_are_at_the_same_places_on_a_gpu() -> None:
+    case = virtual_lung(0, (6.0, 8.0, 10.0))
+    here, there = at_blobs(case), at_blobs(case, device=torch.device("cuda"))
+    assert np.array_equal(here.center_mm_N3, there.center_mm_N3)
 
 
 def test_a_nodule_outside_of_the_volume_is_missed() -> None:
