@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fedlung.evaluation.estimates import Estimate
+from fedlung.evaluation.intervals import why_no_interval
 from fedlung.evaluation.judgement import Judgement, SiteRow
 from fedlung.evaluation.power import detectable_difference, half_width
 
@@ -49,7 +50,7 @@ def _about_held_out(row: SiteRow, confidence: float) -> str:
     patients = f"{row.num_patients} test patient{'s' * (row.num_patients != 1)}"
     told = f"{row.name} trained nowhere and was used to choose nothing. On its {patients} the AUC is {_says(row.auc)}"
     if row.auc.low is None or row.auc.high is None:
-        return f"{told}, with no interval ({row.auc.reason}): nothing can be claimed from it."
+        return f"{told}, with no interval ({why_no_interval(row.auc)}): nothing can be claimed from it."
     examples = (row.num_positive, row.num_negative)
     planned, detectable = half_width(0.9, *examples), detectable_difference(0.9, *examples)
     return (
@@ -65,7 +66,7 @@ def _about_gap(judgement: Judgement) -> str:
     if gap.value is None:
         return f"The gap is undefined: {gap.reason}."
     if gap.low is None or gap.high is None:
-        return f"The gap in AUC is {gap.value:+.3f}, without an interval ({gap.reason})."
+        return f"The gap in AUC is {gap.value:+.3f}, without an interval ({why_no_interval(gap)})."
     if gap.low <= 0.0 <= gap.high:
         meaning = "it includes 0, so neither a loss nor a gain at the held-out site is shown, and neither is ruled out"
     else:

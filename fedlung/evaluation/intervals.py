@@ -47,6 +47,11 @@ def interval(value: float, replicates_R: Floats, *, confidence: float, num_patie
     return Estimate(value=value, low=float(low), high=float(high), reason=mark, num_undefined=num_undefined)
 
 
+def why_no_interval(found: Estimate) -> str:
+    """The reason without the words that a sentence around it says already."""
+    return (found.reason or "").removeprefix("no interval: ")
+
+
 def estimate(name: str, measured: Measured, *, confidence: float) -> Estimate:
     """A metric of one site, or of the pooled statistics, with its interval."""
     value, replicates_R = measured.for_interval(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fedlung.evaluation.estimates import Estimate
+from fedlung.evaluation.intervals import why_no_interval
 from fedlung.loso.claims.wording import auc_rows, leaves_out, reference_row, row_named, says, signed
 from fedlung.loso.record import LosoResults
 from fedlung.loso.withoutpixels import PROTOCOL
@@ -36,7 +37,7 @@ def _meaning(gap: Estimate) -> str:
     if gap.value is None:
         return f"is undefined ({gap.reason})"
     if gap.low is None or gap.high is None:
-        return f"has no interval ({gap.reason}), so that nothing is shown by it"
+        return f"has no interval ({why_no_interval(gap)}), so that nothing is shown by it"
     if gap.low <= 0.0 <= gap.high:
         return "includes 0, so that neither a loss nor a gain at unseen sites is shown, and neither is ruled out"
     how = "worse" if gap.low > 0.0 else "better"

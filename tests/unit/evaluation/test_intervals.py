@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fedlung.evaluation.intervals import estimate, interval, mean_over_sites
+from fedlung.evaluation.intervals import estimate, interval, mean_over_sites, why_no_interval
 from fedlung.evaluation.measured import Measured, Value
 from fedlung.evaluation.statistics import score_statistics
 
@@ -96,3 +96,11 @@ def test_intervals_by_patient_cover_the_true_auc() -> None:
         found = estimate("auc", Measured(statistics), confidence=0.95)
         covered += found.low is not None and found.high is not None and found.low <= truth <= found.high
     assert 0.90 <= covered / 300 <= 0.98
+
+
+def test_a_sentence_does_not_say_twice_that_there_is_no_interval() -> None:
+    bare = interval(0.8, np.empty(0), confidence=0.95, num_patients=30, why="")
+    assert bare.reason == "no interval: no bootstrap replicates were asked for"
+    assert why_no_interval(bare) == "no bootstrap replicates were asked for"
+    few = interval(0.8, np.full(50, 0.8), confidence=0.95, num_patients=3, why="")
+    assert why_no_interval(few) == few.reason == "too few patients for an interval (3)"
