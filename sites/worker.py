@@ -211,8 +211,13 @@ class SiteWorker:
 
     def _with_size(self, logits_N: np.ndarray, examples: ExampleSet) -> np.ndarray:
         """The logits of the pixels and, where the run judges the two together, of the diameter that was measured."""
-        weight = self.config.model.size_weight
-        return logits_N + weight * size_logits(examples.diameter_mm_N.astype(np.float64)) if weight else logits_N
+        weight, diameter_mm_N = self.config.model.size_weight, examples.diameter_mm_N.astype(np.float64)
+        if not weight:
+            return logits_N
+        if not np.isfinite(diameter_mm_N).all():
+            text = "model.size-weight needs the diameter of every nodule, and this site's data lack some: set it to 0"
+            raise DataError(text, public=text)
+        return logits_N + weight * size_logits(diameter_mm_N)
 
     def _logits(self, model: nn.Module, examples: Loadable, *, mirrored: bool = False) -> np.ndarray:
         return predict_logits(

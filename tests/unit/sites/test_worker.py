@@ -137,6 +137,15 @@ def test_a_model_that_sees_nothing_is_judged_with_the_diameter_as_the_diameter_a
     np.testing.assert_array_equal(together["model"].histogram_CK, alone["size"].histogram_CK)
 
 
+def test_a_judgement_with_the_diameter_where_some_are_unknown_is_refused_with_what_to_do(site: Path) -> None:
+    knobs = {"task.name": "malignancy", "federation.held-out": "GE", "model.size-weight": 0.3}
+    own = worker(site, **knobs)
+    own.prepare(PrepareTask(held_out=True))
+    own.examples.fixed("test").diameter_mm_N[0] = np.nan
+    with pytest.raises(DataError, match=r"needs the diameter of every nodule.*set it to 0"):
+        own.evaluate(EvaluateTask(1, "test"), state_of(own))
+
+
 def test_a_search_of_scans_that_fails_costs_itself_alone_and_its_traceback_stays(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
