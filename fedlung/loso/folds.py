@@ -76,7 +76,7 @@ def _row(fold: Fold, folds: Folds) -> FoldRow:
     if found is None:
         reason = folds.absent[fold]
         return FoldRow(name=fold.name, state="missing" if reason == "was not run" else "failed", reason=reason)
-    selection, rounds = found.judgement.selection, [e for e in found.record.events if e["event"] == "round"]
+    selection, rounds = found.judgement.selection, found.record.rounds
     return FoldRow(
         name=fold.name,
         state="finished",

@@ -68,4 +68,14 @@ LOSO_MACROS = """
 {{ td(kind) }}{% for value in cell.values %}{{ value | number }}{{ ' ' if not loop.last }}{% endfor %}
 {% if cell.seeds.sd is not none %}<small>sd {{ cell.seeds.sd | number }}</small>{% endif %}</td>
 {% endmacro %}
+{% macro differences(rows, notes) %}
+{% for title, kind_rows in by_kind(rows) %}
+<tbody class="kind">{{ kind_head(title, j.sites | length + 2) }}
+{% for row in kind_rows %}
+<tr><th scope="row">{{ row.name }}</th>
+{% for site in j.sites %}{{ difference(row.to_reference[site], notes, row.adjusted_p[site]) }}{% endfor %}
+{{ difference(row.to_reference['mean'], notes, row.adjusted_p['mean'], kind='over-sites') }}</tr>
+{% endfor %}</tbody>
+{% endfor %}
+{% endmacro %}
 """

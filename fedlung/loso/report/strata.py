@@ -105,14 +105,7 @@ below it its scans and nodules. Sources: the same models on the test patients' s
 </caption>
 <thead><tr><th scope="col">Method</th>{{ site_heads(sizes=false) }}
 <th scope="col" class="over-sites">Mean of the sites</th></tr></thead>
-{% for title, rows in by_kind(compared_searches) %}
-<tbody class="kind">{{ kind_head(title, j.sites | length + 2) }}
-{% for row in rows %}
-<tr><th scope="row">{{ row.name }}</th>
-{% for site in j.sites %}{{ difference(row.to_reference[site], notes, row.adjusted_p[site]) }}{% endfor %}
-{{ difference(row.to_reference['mean'], notes, row.adjusted_p['mean'], kind='over-sites') }}</tr>
-{% endfor %}</tbody>
-{% endfor %}</table></div>
+{{ differences(compared_searches, notes) }}</table></div>
 {{ footnotes(notes) }}
 {% set notes = new_notes() %}
 <h3>Sensitivity by false positives a scan</h3>

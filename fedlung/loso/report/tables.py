@@ -40,14 +40,7 @@ two-sided p-value, paired by patient. Adjusted: by Holm's method, over all rows 
 for the mean. Bold: adjusted p below {{ (1 - j.confidence) | number }}.</caption>
 <thead><tr><th scope="col">Method</th>{{ site_heads(sizes=false) }}
 <th scope="col" class="over-sites">Mean of the sites</th></tr></thead>
-{% for title, rows in by_kind(compared) %}
-<tbody class="kind">{{ kind_head(title, j.sites | length + 2) }}
-{% for row in rows %}
-<tr><th scope="row">{{ row.name }}</th>
-{% for site in j.sites %}{{ difference(row.to_reference[site], notes, row.adjusted_p[site]) }}{% endfor %}
-{{ difference(row.to_reference['mean'], notes, row.adjusted_p['mean'], kind='over-sites') }}</tr>
-{% endfor %}</tbody>
-{% endfor %}</table></div>
+{{ differences(compared, notes) }}</table></div>
 {{ footnotes(notes) }}
 {% else %}<p>There is no row beside {{ j.reference }}.</p>{% endif %}
 </section>

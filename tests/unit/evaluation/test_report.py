@@ -377,3 +377,16 @@ def test_a_run_of_one_round_has_a_page(judgement: Judgement) -> None:
 def test_a_long_name_is_whole_in_tables(make_judgement: Callable[..., Judgement]) -> None:
     name = "The-Hospital-of-a-Very-Long-Name"
     assert f'<th scope="row">{name}' in page(make_judgement(sites=f"GE,{name}", held_out=name))
+
+
+def test_every_site_has_delongs_interval_of_the_same_auc(judgement: Judgement, text: str) -> None:
+    assert 'aria-labelledby="delong"' in text
+    for row in judgement.sites:
+        assert row.auc_delong.value == (None if row.auc.value is None else pytest.approx(row.auc.value, abs=1e-12))
+
+
+def test_scores_that_hold_the_measured_diameter_are_said_to(judgement: Judgement) -> None:
+    config = judgement.provenance.config | {"model.size-weight": 0.3}
+    told = judgement.model_copy(update={"provenance": judgement.provenance.model_copy(update={"config": config})})
+    assert not any("as the readers measured it" in claim for claim in plain_words(judgement))
+    assert any("as the readers measured it" in claim for claim in plain_words(told))
