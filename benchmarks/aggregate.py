@@ -9,9 +9,10 @@ import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
@@ -21,24 +22,34 @@ from timing import Way, begin, parser, race
 from fedlung.config import ModelConfig
 from fedlung.model import build_model
 from fedlung.protocol import State, TrainReply, decode, decode_weights, encode, encode_state
-from server.aggregation import WeightedMean, checked
+from server import fused
+from server.aggregation import MeanOfFew, checked, fitting, mean_for
 
 FLOWER = "Flower aggregate_arrayrecords"
 NVFLARE = "NVFlare WeightedAggregationHelper, Flower's arrays"
 NUM_EXAMPLES = "num-examples"
 TARGET = 0.3
 
-Contents = Iterable[RecordDict]
+Contents = Collection[RecordDict]
 Aggregate = Callable[[State, Contents], ArrayRecord]
 
 
 def by_fedlung(current: State, contents: Contents) -> ArrayRecord:
     """As ``server.strategies.fedavg`` does it, every check of the weights on."""
-    mean = WeightedMean(current, lambda reply: reply.num_examples)
+    mean = mean_for(len(contents), current, lambda reply: reply.num_examples)
+    check = fitting if isinstance(mean, MeanOfFew) else checked
     for content in contents:
         reply = decode(TrainReply, content)
-        mean.add(reply, checked(reply.site, decode_weights(content, copy=False), current))
-    return encode_state(mean.merged().state)
+        mean.add(reply, check(reply.site, decode_weights(content, copy=False), current))
+    merged = mean.merged()
+    assert not merged.refused
+    return encode_state(merged.state)
+
+
+def by_blocks(current: State, contents: Contents) -> ArrayRecord:
+    """As it is where numba is not installed."""
+    with patch.object(fused, "WORTHWHILE", sys.maxsize):
+        return by_fedlung(current, contents)
 
 
 def by_flower(current: State, contents: Contents) -> ArrayRecord:
@@ -58,7 +69,8 @@ def by_nvflare(current: State, contents: Contents) -> ArrayRecord:
 
 
 WAYS: dict[str, tuple[Aggregate, tuple[str, ...]]] = {
-    "fedlung, in float64, every check on": (by_fedlung, ()),
+    "fedlung, in float64, every check on": (by_fedlung, ("numba",)),
+    "the same without numba": (by_blocks, ()),
     FLOWER: (by_flower, ()),
     NVFLARE: (by_nvflare, ("nvflare",)),
 }
@@ -71,6 +83,9 @@ class Arriving:
     current: State
     num: int
     cpu_s: float = 0.0
+
+    def __len__(self) -> int:
+        return self.num
 
     def __iter__(self) -> Iterator[RecordDict]:
         for number in range(self.num):
@@ -105,7 +120,9 @@ def peak(name: str, num: int, *, quick: bool) -> tuple[float, float]:
 def _peak(name: str, num: int, quick: bool) -> tuple[float, float]:
     aggregate, _ = WAYS[name]
     current = model_state(quick=quick)
-    aggregate(_little(current), Arriving(_little(current), 2))  # what is imported on the way is not the updates'
+    # What is imported and compiled on the way is not the updates'.
+    aggregate(_little(current), Arriving(_little(current), 2))
+    fused.loops_for(fused.WORTHWHILE, 1)
     before_mb, arriving, start = _peak_mb(), Arriving(current, num), time.process_time()
     aggregate(current, arriving)
     cpu_s = time.process_time() - start - arriving.cpu_s

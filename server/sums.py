@@ -1,25 +1,25 @@
 """Weighted sums of states in float64, and the mean that they come to.
 
 Reading and writing memory costs more than the arithmetic. So several states are added in one pass, a block of numbers
-at a time: it is widened, added and divided while it is in the cache. Each number's additions are those of one state
-after the other, so that no digit shows how many states were added at once.
+at a time: it is widened, multiplied and added while it is in the cache; or number by number, by ``server.fused``. Each
+number's operations are those of one state after the other, so that no digit shows how many states were added at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.blas import daxpy
 
-from fedlung.protocol import State
+from fedlung.protocol import State, written
+from server.fused import Loops, Term, loops_for
 
 Sums = dict[str, npt.NDArray[np.float64]]
 Scaled = tuple[float, State]  # a factor, and the state whose floating-point tensors it scales
-Terms = list[tuple[float, npt.NDArray]]  # the same of one tensor, its numbers in a row
 
-BLOCK = 1 << 13  # numbers: OpenBLAS wakes its other threads for 10,000 and more, which costs far more than it brings
+BLOCK = 1 << 13  # numbers: 64 KB in float64
 
 
 def add_scaled(sums: Sums, state: State, factor: float) -> None:
@@ -29,20 +29,32 @@ def add_scaled(sums: Sums, state: State, factor: float) -> None:
 
 def add_all(sums: Sums, scaled: Sequence[Scaled]) -> None:
     """sums += factor · state for each in turn; of the same tensors, and of any number of them."""
+    loops = _loops(scaled)
     for name, like in _floating(scaled[0][1]):
         if name not in sums:
             sums[name] = np.zeros(like.shape)
         sum_P, terms = sums[name].reshape(-1), _terms(name, scaled)
+        if loops and like.dtype == np.float32:
+            loops.add(sum_P, terms)
+            continue
         for block in _blocks(sum_P.size):
             _add(sum_P[block], terms, block)
 
 
-def mean_of(sums: Sums, scaled: Sequence[Scaled], divisor: float, like: State) -> State:
-    """(sums + factor · state for each in turn) / divisor, rounded once to the types of ``like``.
+def divided(sums: Sums, divisor: float, like: State) -> State:
+    """sums / divisor, rounded once to the types of ``like``."""
+    return {name: written(values, partial(_divide, sums[name], divisor)) for name, values in _floating(like)}
 
-    ``sums`` may be empty. They stay as they are: with few states no sum of a whole tensor is ever written.
+
+def mean_of(scaled: Sequence[Scaled], divisor: float, like: State) -> State:
+    """(0 + factor · state for each in turn) / divisor, rounded once to the types of ``like``.
+
+    No sum of a whole tensor is ever written.
     """
-    return {name: _mean(sums.get(name), _terms(name, scaled), divisor, values) for name, values in _floating(like)}
+    loops = _loops(scaled)
+    return {
+        name: written(values, partial(_mean, _terms(name, scaled), divisor, loops)) for name, values in _floating(like)
+    }
 
 
 def is_floating(values: npt.NDArray) -> bool:
@@ -50,28 +62,38 @@ def is_floating(values: npt.NDArray) -> bool:
     return bool(np.issubdtype(values.dtype, np.floating))
 
 
-def _terms(name: str, scaled: Sequence[Scaled]) -> Terms:
+def _loops(scaled: Sequence[Scaled]) -> Loops | None:
+    sizes = (values.size for values in scaled[0][1].values() if values.dtype == np.float32)
+    return loops_for(sum(sizes), len(scaled))
+
+
+def _terms(name: str, scaled: Sequence[Scaled]) -> list[Term]:
     return [(factor, state[name].reshape(-1)) for factor, state in scaled]
 
 
-def _mean(sums: npt.NDArray[np.float64] | None, terms: Terms, divisor: float, like: npt.NDArray) -> npt.NDArray:
-    mean = np.empty(like.shape, like.dtype)
-    mean_P, sum_P = mean.reshape(-1), None if sums is None else sums.reshape(-1)
-    scratch_B = np.empty(min(BLOCK, mean.size))
+def _divide(total: npt.NDArray[np.float64], divisor: float, mean: npt.NDArray) -> None:
+    total_P, mean_P = total.reshape(-1), mean.reshape(-1)
     for block in _blocks(mean.size):
-        mean_B = mean_P[block]
-        sum_B = scratch_B[: mean_B.size]
-        sum_B[...] = 0.0 if sum_P is None else sum_P[block]
-        _add(sum_B, terms, block)
-        sum_B /= divisor
-        mean_B[...] = sum_B
-    return mean
+        mean_P[block] = total_P[block] / divisor
 
 
-def _add(sum_B: npt.NDArray[np.float64], terms: Terms, block: slice) -> None:
-    """sum_B += factor · values[block] for each term in turn, in place: ``daxpy`` writes into its second argument."""
+def _mean(terms: Sequence[Term], divisor: float, loops: Loops | None, mean: npt.NDArray) -> None:
+    mean_P = mean.reshape(-1)
+    if loops and mean.dtype == np.float32:
+        loops.mean(mean_P, terms, divisor)
+        return
+    for block in _blocks(mean.size):
+        total_B = np.zeros(mean_P[block].size)
+        _add(total_B, terms, block)
+        mean_P[block] = total_B / divisor
+
+
+def _add(sum_B: npt.NDArray[np.float64], terms: Sequence[Term], block: slice) -> None:
+    """sum_B += factor · values[block] for each term in turn, in place."""
     for factor, values_P in terms:
-        daxpy(values_P[block].astype(np.float64), sum_B, a=factor)
+        scaled_B = values_P[block].astype(np.float64)
+        scaled_B *= factor
+        sum_B += scaled_B
 
 
 def _floating(state: Mapping[str, npt.NDArray]) -> Iterator[tuple[str, npt.NDArray]]:

@@ -49,6 +49,7 @@ from fedlung.protocol.weights import (
     encode_state,
     num_bytes,
     with_members,
+    written,
 )
 from fedlung.protocol.words import DETECTION, Undetected
 
@@ -88,4 +89,5 @@ __all__ = [
     "num_bytes",
     "with_fold",
     "with_members",
+    "written",
 ]

@@ -37,7 +37,7 @@ from fedlung.protocol import (
     num_bytes,
 )
 from fedlung.training.schedule import learning_rate_at
-from server.aggregation import Merged, Merging, WeightedMean, checked
+from server.aggregation import MeanOfFew, Merged, Merging, Weigh, checked, fitting, mean_for
 from server.exchange import hear
 from server.preparation import plausible_examples, training_sites
 from server.rollcall import Roster
@@ -102,7 +102,7 @@ class FedAvg(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
         """The weights, the round's learning rate and the counts of both classes, to all source sites."""
-        self.current = decode_state(arrays)
+        self.current = decode_state(arrays, copy=False)
         splits = [self.ledgers[site].splits["train"] for site in self.sources]
         task = TrainTask(
             server_round=server_round,
@@ -121,11 +121,13 @@ class FedAvg(Strategy):
         """The merged valid updates; (None, None) below the quorum, so that the weights stay as they were."""
         merging = self.merging()
         heard, absent = hear(self.asked, replies, partial(self._take_update, server_round, merging))
-        if len(heard) < self.config.federation.min_sites:
-            self.training = replace(self.training, replies=heard, absent=absent)
+        fewest = self.config.federation.min_sites
+        merged = merging.merged() if len(heard) >= fewest else Merged(self.current, {})
+        heard = {site: reply for site, reply in heard.items() if site not in merged.refused}
+        self.training = replace(self.training, replies=heard, absent=dict(sorted((absent | merged.refused).items())))
+        if len(heard) < fewest:
             return None, None
-        merged = merging.merged()
-        self.training = replace(self.training, replies=heard, absent=absent, shares=merged.shares, is_committed=True)
+        self.training = replace(self.training, shares=merged.shares, is_committed=True)
         total = sum(reply.num_examples for reply in heard.values())
         loss = sum(share * heard[site].loss for site, share in merged.shares.items())
         metrics = MetricRecord({"num-sites": len(heard), "num-examples": total, "loss": loss})
@@ -203,7 +205,11 @@ class FedAvg(Strategy):
 
     def merging(self) -> Merging:
         """What takes the updates of a round: here their mean, weighted by examples."""
-        return WeightedMean(self.current, lambda reply: reply.num_examples)
+        return self.mean(lambda reply: reply.num_examples)
+
+    def mean(self, weigh: Weigh) -> Merging:
+        """What takes the mean of the source sites' updates, weighted so."""
+        return mean_for(len(self.sources), self.current, weigh)
 
     def stepped(self, merged: Merged) -> State:
         """The next state of the model, out of ``current`` and the merged updates."""
@@ -224,7 +230,8 @@ class FedAvg(Strategy):
     def _take_update(self, server_round: int, merging: Merging, site: str, content: RecordDict) -> TrainReply:
         """Read one site's answer and merge it, if it may enter the model."""
         reply = self._train_reply(server_round, site, content)
-        merging.add(reply, checked(site, decode_weights(content, copy=False), self.current))
+        check = fitting if isinstance(merging, MeanOfFew) else checked
+        merging.add(reply, check(site, decode_weights(content, copy=False), self.current))
         self.training.num_bytes[site] += num_bytes(content)
         return reply
 

@@ -32,7 +32,7 @@ class FedBN(FedAvg):
     def weights_for(self, site: str, arrays: ArrayRecord) -> ArrayRecord:
         """The global weights with the site's own normalisation."""
         own = self.own.get(site)
-        return encode_state(decode_state(arrays) | own) if own else arrays
+        return encode_state(decode_state(arrays, copy=False) | own) if own else arrays
 
     def merging(self) -> Merging:
         """The mean, which also keeps each site's own tensors."""

@@ -10,7 +10,7 @@ from flwr.app import Message, MetricRecord
 
 from fedlung.errors import ProtocolError
 from fedlung.protocol import VALIDATION_LOSS, State, TrainReply, TrainTask
-from server.aggregation import Merging, WeightedMean, shares_of
+from server.aggregation import Merging, shares_of
 from server.strategies.fedavg import FedAvg
 
 FLOOR = 0.1  # of 1 / number of sites
@@ -44,7 +44,7 @@ class FedDGGA(FedAvg):
     def merging(self) -> Merging:
         """By a."""
         shares = dict(self.shares)
-        return WeightedMean(self.current, lambda reply: shares[reply.site])
+        return self.mean(lambda reply: shares[reply.site])
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """The sites' losses with the averaged model are in: a moves."""

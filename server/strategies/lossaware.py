@@ -12,7 +12,7 @@ import numpy as np
 
 from fedlung.errors import ProtocolError
 from fedlung.protocol import START_LOSS, State, TrainReply, TrainTask
-from server.aggregation import Merged, Merging, WeightedMean, shares_of
+from server.aggregation import Merged, Merging, shares_of
 from server.strategies.fedavg import FedAvg
 
 LEAST_SHARE = 1e-3  # of 1 / number of sites: a site that once did well must be able to come back
@@ -41,7 +41,7 @@ class MovingShares(LossAware):
     def merging(self) -> Merging:
         """By lambda; a site that is absent leaves its share to the others."""
         shares = dict(self.shares)
-        return WeightedMean(self.current, lambda reply: shares[reply.site])
+        return self.mean(lambda reply: shares[reply.site])
 
     def stepped(self, merged: Merged) -> State:
         """The mean; lambda moves for the next round."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.aggregation import Merging, WeightedMean
+from server.aggregation import Merging
 from server.strategies.fedavg import FedAvg
 
 
@@ -11,4 +11,4 @@ class UniformFedAvg(FedAvg):
 
     def merging(self) -> Merging:
         """Every site counts once."""
-        return WeightedMean(self.current, lambda reply: 1.0)
+        return self.mean(lambda reply: 1.0)

@@ -15,7 +15,7 @@ from fedlung.model.networks import build_model
 from fedlung.patches.archive import load_archive
 from fedlung.patches.examples import site_examples
 from fedlung.training.checkpoint import load_checkpoint
-from server.aggregation import WeightedMean
+from server.aggregation import MeanOfFew
 
 FULL_BATCH_SGD = {
     "optimizer.name": "sgd",
@@ -107,9 +107,9 @@ def without_settings(numbers: dict) -> dict:
 @pytest.mark.usefixtures("impatient")
 def test_updates_are_merged_in_the_order_of_names_whenever_they_come(federation, monkeypatch) -> None:
     merged: list[str] = []
-    add = WeightedMean.add
+    add = MeanOfFew.add
     monkeypatch.setattr(
-        WeightedMean, "add", lambda mean, reply, state: (merged.append(reply.site), add(mean, reply, state))[1]
+        MeanOfFew, "add", lambda mean, reply, state: (merged.append(reply.site), add(mean, reply, state))[1]
     )
     grid = federation.grid(nodes=[3, 1, 0, 2], **PATIENT, **{"federation.rounds": 4})
     grid.shuffled = random.Random(5)

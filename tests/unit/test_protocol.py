@@ -26,6 +26,7 @@ from fedlung.protocol import (
     TrainTask,
     decode,
     decode_members,
+    decode_state,
     decode_weights,
     encode,
     encode_state,
@@ -34,6 +35,7 @@ from fedlung.protocol import (
     fold_of,
     with_fold,
     with_members,
+    written,
 )
 
 LEDGER = SiteLedger(
@@ -272,6 +274,24 @@ def test_arrays_are_serialized_as_flower_does_it_byte_for_byte(dtype: type, shap
     values = np.arange(np.prod(shape, dtype=int), dtype=dtype).reshape(shape)
     assert encode_state({"w": values})["w"] == Array(values)
     assert encode_state({"w": values.T})["w"] == Array(np.ascontiguousarray(values.T).reshape(shape[::-1]))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64])
+@pytest.mark.parametrize("shape", [(), (0, 2), (3,), (2, 3, 4)])
+def test_an_array_written_where_it_travels_is_serialized_without_a_copy(dtype: type, shape: tuple[int, ...]) -> None:
+    values = np.arange(np.prod(shape, dtype=int), dtype=dtype).reshape(shape)
+    made = written(np.array(values, order="F"), lambda out: np.copyto(out, values))
+    np.testing.assert_array_equal(made, values, strict=True)
+    assert encode_state({"w": made})["w"] == Array(values)
+    assert not made.flags.writeable
+    first = encode_state({"w": made})["w"].data
+    assert encode_state(decode_state(encode_state({"w": made}), copy=False))["w"].data is first
+
+
+def test_a_part_or_a_turned_view_of_an_array_over_bytes_is_never_taken_for_these_bytes() -> None:
+    whole = written(np.zeros((3, 3), np.float32), lambda out: np.copyto(out, np.arange(9).reshape(3, 3)))
+    for view in (whole.T, whole[::-1], whole[:, ::-1], whole[1:], whole.reshape(9), whole.view(np.int32)):
+        assert encode_state({"w": view})["w"] == Array(np.ascontiguousarray(view))
 
 
 def test_a_message_says_its_fold_or_none_and_a_nameless_fold_is_refused() -> None:
