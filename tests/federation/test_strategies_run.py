@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
+from flwr.app import Message
 
 from fedlung.config import RunConfig
 from fedlung.model.networks import norm_names
+from fedlung.protocol import decode_weights, encode_state
 from server.strategies import STRATEGIES
 
 PLAIN_SGD = {"optimizer.name": "sgd", "optimizer.momentum": 0.0, "optimizer.weight-decay": 0.0}
@@ -23,6 +27,31 @@ def test_a_run_by_any_strategy_is_judged_at_every_site(federation, name: str) ->
     assert all(math.isfinite(row["brier"]["value"]) for row in run.report["sites"])
     for row in run.events("round"):
         assert sum(part["weight"] for part in row["participation"]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["feddg-ga", "median", "scaffold"])
+def test_an_update_that_is_not_finite_is_refused_by_name_and_the_run_is_as_if_it_were_lost(federation, name) -> None:
+    runs = {}
+    for what, disturbed in (("lost", lambda reply: None), ("not finite", spoilt)):
+        grid = federation.grid(**{"federation.strategy": name}, **NEEDS.get(name, {}))
+        grid.between = partial(of_beta, disturbed)
+        runs[what] = federation.run(grid, what.replace(" ", "-"))
+    rows = [row for row in runs["not finite"].report["absences"] if row["stage"].endswith("training")]
+    assert [row["site"] for row in rows] == ["Beta", "Beta"]
+    assert all("1 values that are not finite" in row["reason"] for row in rows)
+    assert runs["not finite"].weights(2) == runs["lost"].weights(2)
+
+
+def of_beta(disturbed: Callable[[Message], Message | None], node_id: int, reply: Message) -> Message | None:
+    """Beta's updates, disturbed; everything else as it is."""
+    return disturbed(reply) if (node_id, reply.metadata.message_type) == (1001, "train") else reply
+
+
+def spoilt(reply: Message) -> Message:
+    state = decode_weights(reply.content)
+    state[sorted(name for name, values in state.items() if values.dtype == np.float32)[-1]].flat[-1] = np.inf
+    reply.content["weights"] = encode_state(state)
+    return reply
 
 
 @pytest.mark.parametrize("name", ["scaffold", "feddg-ga"])
