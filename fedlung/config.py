@@ -214,7 +214,7 @@ class OptimizerConfig(Section):
     schedule: Literal["cosine", "constant"] = "cosine"
     batch_size: int = Field(8, ge=1)
     clip_norm: float = Field(5.0, ge=0.0, description="largest gradient norm; 0 for no clipping")
-    precision: Precision = Field("auto", description="auto: bfloat16 on CUDA only")
+    precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that is made for it")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -32,8 +32,9 @@ class Machine:
 
 
 def inspect_machine(store: Path, device: torch.device) -> Machine:
-    """The machine, with the disk on which ``store`` is or will be."""
-    gpu = torch.cuda.get_device_properties(torch.cuda.current_device()) if torch.cuda.is_available() else None
+    """The machine, with the disk on which ``store`` is or will be, and the GPU that computes where one does."""
+    of_gpu = device if device.type == "cuda" else torch.device("cuda")
+    gpu = torch.cuda.get_device_properties(of_gpu) if torch.cuda.is_available() else None
     return Machine(
         num_cpus=_num_cpus(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

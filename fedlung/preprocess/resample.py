@@ -33,6 +33,9 @@ Allocate = Callable[..., torch.Tensor]
 _BLOCK = 32  # output voxels in a block of the band: the widest of 16, 32, 64 that does not waste the product
 _CACHE_BYTES = 1 << 22  # slices of the source that the CPU holds as float32 at a time
 _CPU = torch.device("cpu")
+# In a plain RuntimeError: CUDA's where a GPU is full before torch comes to it, cuBLAS's for the memory that it takes
+# beside torch's, and the CPU's.
+_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +74,16 @@ def resample(
     if tuple(voxels_DHW.shape) != tuple(source.shape_DHW):
         raise ValueError(f"the array has shape {tuple(voxels_DHW.shape)}, its geometry says {source.shape_DHW}")
     weights = axis_weights(source, target, interpolation=interpolation, antialias=antialias)
-    num_slabs, on = 1, device
+    num_slabs, most_slabs, on = 1, math.ceil(len(weights[0]) / _BLOCK), device
     while True:
-        with _full_float32():
-            z, y, x = (_bands(axis, on) for axis in weights)
-            passes = _Passes(z, y, x, target.shape_DHW, on, allocate)
-            try:
-                return passes.run(voxels_DHW, num_slabs)
-            except torch.OutOfMemoryError:
-                if on.type == "cpu" and num_slabs >= len(passes.bands_z):
-                    raise
-        if num_slabs < len(passes.bands_z):
+        try:
+            with _full_float32():
+                z, y, x = (_bands(axis, on) for axis in weights)
+                return _Passes(z, y, x, target.shape_DHW, on, allocate).run(voxels_DHW, num_slabs)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error) or (on.type == "cpu" and num_slabs >= most_slabs):
+                raise
+        if num_slabs < most_slabs:
             num_slabs *= 2
         else:
             num_slabs, on = 1, _CPU
@@ -225,6 +227,10 @@ class _Passes:
             parts = [pool.submit(fill, work[start:stop]) for start, stop in pairwise(ends)]
             for part in parts:
                 part.result()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 @contextmanager

@@ -53,7 +53,8 @@ class LoneBall(nn.Module):
             shell = (distance_mm > radius_mm + 1) & (distance_mm <= radius_mm + 4)
             cosines = np.tensordot(directions, offset_mm, axes=1) / distance_mm
             cones += list(shell & (cosines > 0.85))
-        self.balls, self.cones = self._means(balls), self._means(cones)
+        self.register_buffer("balls", self._means(balls))  # which go with the model to a device
+        self.register_buffer("cones", self._means(cones))
 
     @staticmethod
     def _means(masks: list[np.ndarray]) -> Tensor:

@@ -107,16 +107,36 @@ def test_bfloat16_on_the_cpu_agrees_to_its_own_precision() -> None:
     np.testing.assert_allclose(coarse, exact, atol=0.05 * np.abs(exact).max())
 
 
+def test_float32_is_float32_inside_and_the_process_keeps_its_own_setting() -> None:
+    seen: list[tuple[str, bool]] = []
+    model, before = trained_looking(), torch.get_float32_matmul_precision()
+    settings = lambda *_: seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))  # noqa: E731
+    model.register_forward_pre_hook(settings)
+    torch.set_float32_matmul_precision("high")
+    try:
+        predict_logits(model, Cubes(), batch_size=7, device=CPU, precision="float32")
+        assert seen == [("highest", False)]
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 @pytest.mark.parametrize(
-    ("device", "precision", "expected"),
+    ("device", "capability", "precision", "expected"),
     [
-        ("cpu", "auto", False),
-        ("cuda", "auto", True),
-        ("cpu", "bfloat16", True),
-        ("cuda", "float32", False),
+        ("cpu", None, "auto", False),
+        ("cuda", (9, 0), "auto", True),
+        ("cuda:1", (8, 0), "auto", True),
+        ("cuda", (7, 5), "auto", False),
+        ("cpu", None, "bfloat16", True),
+        ("cuda", (7, 5), "bfloat16", True),
+        ("cuda", (9, 0), "float32", False),
     ],
 )
-def test_auto_means_bfloat16_on_cuda_only(device: str, precision: str, expected: bool) -> None:
+def test_auto_means_bfloat16_on_gpus_that_have_it_only(
+    device: str, capability: tuple[int, int] | None, precision: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", {torch.device(device): capability}.get)
     assert uses_bfloat16(torch.device(device), precision) is expected
 
 

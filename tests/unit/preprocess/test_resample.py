@@ -138,6 +138,34 @@ def test_without_any_memory_the_error_is_torchs_own() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "is_of_memory"),
+    [
+        ("CUDA error: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes", True),
+        ("CUDA error: device-side assert triggered", False),
+    ],
+)
+def test_memory_that_is_short_is_known_by_its_words_as_well(words: str, is_of_memory: bool, caplog) -> None:
+    refusals = iter([RuntimeError(words)])
+
+    def allocate(shape: tuple[int, ...], *, device: torch.device) -> torch.Tensor:
+        if refusal := next(refusals, None):
+            raise refusal
+        return torch.empty(shape, device=device)
+
+    arguments = (torch.ones(9, 35, 35), Geometry((9, 35, 35), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), LINE)
+    settings = {"interpolation": "linear", "antialias": False, "device": CPU, "allocate": allocate}
+    if not is_of_memory:
+        with pytest.raises(RuntimeError, match="device-side assert"):
+            resample(*arguments, **settings)
+        return
+    target = isotropic_target(arguments[1], 0.25)  # of two blocks of rows
+    assert torch.equal(resample(*arguments[:2], target, **settings), torch.ones(target.shape_DHW))
+    assert "resampling anew in 2 slabs on cpu" in caplog.text
+
+
 @pytest.mark.gpu
 def test_a_gpu_whose_memory_is_short_gives_the_same_bits_in_slabs(caplog) -> None:
     source = Geometry((120, 400, 400), (2.5, 0.7, 0.7), (0.0, 0.0, 0.0))
