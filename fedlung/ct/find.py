@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
@@ -66,6 +67,7 @@ class _Found:
 
     by_uid: dict[str, list[Header]] = field(default_factory=lambda: defaultdict(list))
     damaged: Counter[str] = field(default_factory=Counter)
+    not_dicom: dict[Path, list[str]] = field(default_factory=lambda: defaultdict(list))
     whole: list[Series | LeftOut] = field(default_factory=list)
     left_out: Tally = field(default_factory=Tally)
     began_ns: int = field(default_factory=time.time_ns)
@@ -106,18 +108,28 @@ class _Found:
             self.left_out.add_lost(path, finding)
         else:
             self.left_out.add(path, finding)
+            if error.code == "NOT_DICOM":
+                self.not_dicom[path.parent].append(path.name)
 
     def judged(self, repair: frozenset[Repair]) -> tuple[list[Series], list[LeftOut]]:
         """The series, and a row for everything else."""
         judged = list(self.whole)
         for uid in sorted(self.by_uid):
             headers = _without_copies(self.by_uid[uid], self.left_out)
-            num_lost = self.left_out.num_lost({header.path.parent for header in headers})
+            num_lost = self._num_lost({header.path for header in headers})
             judged.append(judge_series(headers, repair, num_damaged=self.damaged[uid], num_lost=num_lost))
         series, namesakes = without_namesakes([one for one in judged if isinstance(one, Series)])
         series = list(_with_few_headers(series, self.began_ns - SETTLED_NS))
         rows = [row for row in judged if isinstance(row, LeftOut)]
         return sorted(series, key=lambda one: one.series_uid), rows + namesakes + self.left_out.rows()
+
+    def _num_lost(self, paths: set[Path]) -> int:
+        """Files beside a series' own that may be slices of it: they tell not what they are, or have a slice's name."""
+        folders = {path.parent for path in paths}
+        in_doubt = [(folder, name) for folder in folders for name in self.not_dicom.get(folder, ())]
+        forms = {(path.parent, _form(path.name)) for path in paths} if in_doubt else set()
+        num_named_alike = sum((folder, _form(name)) in forms for folder, name in in_doubt)
+        return self.left_out.num_lost(folders) + num_named_alike
 
 
 def judge_series(
@@ -157,6 +169,11 @@ def _may_be_slice(path: Path, error: SeriesError) -> bool:
     return isinstance(error, DamagedHeaderError) and not error.series_uid
 
 
+def _form(name: str) -> str:
+    """A name without what counts, and what a packer or a download that was broken off appends."""
+    return re.sub(r"\d+", "0", name.lower().removesuffix(".gz").removesuffix(".part"))
+
+
 def _with_few_headers(series: list[Series], settled_ns: int) -> Iterator[Series]:
     """The series with their headers up to the limit; none of a file that was written after ``settled_ns``."""
     num_kept = 0
@@ -169,7 +186,7 @@ def _with_few_headers(series: list[Series], settled_ns: int) -> Iterator[Series]
 def _maybe_truncated(num_lost: int) -> tuple[str, ...]:
     if not num_lost:
         return ()
-    found = f"{num_lost} files beside the slices are empty, damaged, broken links or may not be read"
+    found = f"{num_lost} files beside the slices are empty, damaged, packed, broken links or may not be read"
     return (f"MAYBE_TRUNCATED: {found}; an end may be missing.",)
 
 

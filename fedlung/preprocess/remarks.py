@@ -12,6 +12,8 @@ from fedlung.preprocess.tissue import check_tissue
 LOOK = "Look at the series."
 REMEDIES = {
     "MAYBE_TRUNCATED": "Compare the number of slices with the archive's; export the series again if some are missing.",
+    "MAYBE_MERGED": "Compare with the archive's series; split it if they are several.",
+    "SEAM": "Look at the series in a coronal view; export it again if it is not of one piece.",
     "NUMBERS_WITH_GAPS": "Compare the number of slices with the archive's.",
     "DERIVED": "Export the original reconstruction where there is one.",
     "NOT_AXIAL": "Export the axial reconstruction where there is one.",

@@ -24,6 +24,7 @@ FAMILIES: tuple[str, ...] = (
     "damage",
 )
 FAMILIES += ("suspicious", "contradicted", "syntaxes", "codestreams", "multiframe", "files", "metaimages", "niftis")
+FAMILIES += ("frames", "joined", "voxelorder")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from fedlung.ct import find_series, read_series
 from fedlung.ct.audit import audit_series
-from fedlung.ct.audit.content import sample_grid
 from fedlung.ct.audit.geometry import MAX_EXTENT_MM, PIXEL_SPACING_MM, STEP_MM
+from fedlung.ct.audit.samples import sample_grid
 from fedlung.ct.audit.stray import Stray, stray_slice
 from fedlung.ct.dicom.headers import Header, PixelSpan
 from fedlung.ct.lidc import lidc_slices_z_mm

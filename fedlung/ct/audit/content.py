@@ -9,26 +9,20 @@ Shapes: N slices, S samples of a slice, H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from fedlung.ct.audit.findings import Finding
-from fedlung.ct.audit.geometry import is_aside
 from fedlung.ct.audit.matrix import wrong_matrix
 from fedlung.ct.audit.rescale import contradicted_rescale
-from fedlung.ct.audit.signs import contradicted_bits, contradicted_order, contradicted_sign, padding_range
-from fedlung.ct.audit.slices import Slices
+from fedlung.ct.audit.samples import Sampled, Samples, sample_grid
+from fedlung.ct.audit.seam import seam_after, seam_sentence
+from fedlung.ct.audit.signs import contradicted_bits, contradicted_order, contradicted_sign
 from fedlung.ct.audit.smoothness import first_flipped, is_noisy, is_out_of_line, other_order
-from fedlung.ct.audit.stray import Stray, stray_slice
-from fedlung.ct.audit.torn import TornTail, is_torn, stuck_slices, torn_tail
+from fedlung.ct.audit.torn import is_torn, stuck_slices, torn_tail
 from fedlung.ct.dicom.headers import Header
-from fedlung.ct.geometry import Float64Array
 
-SAMPLES = (128, 8)
-AIR_HU = -1024.0
 COPY_AGAIN = "Copy or export the series again."
 WRONG_NUMBERS = "Export again: the rescale or the pixels' sign is wrong."
 # Scanners' scale ends at 3071 HU in 12 bits; metal beyond it never fills so much of a scan.
@@ -46,14 +40,6 @@ MIN_SPAN_HU = 64.0
 MIN_MIRRORED = 3
 
 
-@dataclass(frozen=True)
-class _Sampled:
-    """What is remembered of a slice."""
-
-    stored_S: npt.NDArray
-    tail: TornTail | None
-
-
 class ContentAudit:
     """``check_slice`` for every slice in any order and from any thread, then ``check_volume`` once.
 
@@ -63,7 +49,7 @@ class ContentAudit:
     def __init__(self, headers: Sequence[Header]) -> None:
         self.headers = tuple(headers)
         self._index = {(header.path, header.frame): index for index, header in enumerate(self.headers)}
-        self._sampled: dict[int, _Sampled] = {}
+        self._sampled: dict[int, Sampled] = {}
         self._matrix: dict[int, Finding | None] = {}
 
     def check_slice(self, stored_HW: npt.NDArray, header: Header) -> None:
@@ -76,7 +62,7 @@ class ContentAudit:
             self._matrix[index] = wrong_matrix(stored_HW, header)
         rows, columns = sample_grid(stored_HW.shape)
         # A copy: the reader uses the array for the next slice.
-        self._sampled[index] = _Sampled(stored_HW[rows, columns].flatten(), torn_tail(stored_HW))
+        self._sampled[index] = Sampled(stored_HW[rows, columns].flatten(), torn_tail(stored_HW))
 
     def check_volume(self, voxels_DHW: npt.NDArray) -> tuple[str, ...]:
         """Judge the series by what was remembered and, where that is suspicious, by its HU.
@@ -87,19 +73,12 @@ class ContentAudit:
         samples = Samples(self.headers, tuple(self._sampled[index] for index in range(len(self.headers))), voxels_DHW)
         for check in VOLUME_CHECKS:
             _raise(check(samples))
-        return () if samples.stray is None else (f"STRAY_SLICE: {_stray_sentence(samples)}",)
+        return tuple(sentence for odd in VOLUME_WARNINGS if (sentence := odd(samples)))
 
     def _wrong_matrix(self) -> Finding | None:
         """What most of the tried slices agree upon: a coronal slice of nothing but a table may look like anything."""
         found = [finding for finding in self._matrix.values() if finding is not None]
         return found[0] if 2 * len(found) >= max(1, len(self._matrix)) else None
-
-
-@lru_cache(maxsize=8)
-def sample_grid(shape_HW: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns that are sampled: many rows, since damage in a file runs along them."""
-    steps = [max(1, length // number) for length, number in zip(shape_HW, SAMPLES, strict=True)]
-    return slice(steps[0] // 2, None, steps[0]), slice(steps[1] // 2, None, steps[1])
 
 
 def _declared(header: Header) -> tuple[bool, int]:
@@ -109,73 +88,6 @@ def _declared(header: Header) -> tuple[bool, int]:
 def _raise(finding: Finding | None) -> None:
     if finding is not None:
         raise finding.error
-
-
-@dataclass(frozen=True)
-class Samples:
-    """All that was remembered of a series, with the volume that was read."""
-
-    headers: tuple[Header, ...]
-    sampled: tuple[_Sampled, ...]
-    voxels_DHW: npt.NDArray
-
-    @cached_property
-    def stored_NS(self) -> npt.NDArray:
-        """(N, S) stored values, as they came."""
-        return np.stack([sampled.stored_S for sampled in self.sampled])
-
-    @cached_property
-    def hu_NS(self) -> npt.NDArray[np.float32]:
-        """(N, S) HU of the samples; padding and all below air is air."""
-        return np.fmax(self.rescaled_NS, np.float32(AIR_HU))
-
-    @cached_property
-    def rescaled_NS(self) -> npt.NDArray[np.float32]:
-        """(N, S) slope * stored + intercept; bits above BitsStored are taken off, and padding is NaN."""
-        facts = [(h.bits_stored, h.signed, h.slope, h.intercept) for h in self.headers]
-        bits_N1, signed_N1, slope_N1, intercept_N1 = (np.array(fact)[:, None] for fact in zip(*facts, strict=True))
-        value_NS = self.stored_NS.astype(np.int32) & ((1 << bits_N1) - 1).astype(np.int32)
-        top_N1 = np.where(signed_N1, 1 << (bits_N1 - 1), 0).astype(np.int32)
-        value_NS = (value_NS ^ top_N1) - top_N1
-        hu_NS: npt.NDArray[np.float32] = (value_NS * slope_N1 + intercept_N1).astype(np.float32)
-        if all(header.padding is None for header in self.headers):
-            return hu_NS
-        ranges = [padding_range(header) or (1, 0) for header in self.headers]
-        low_N1, high_N1 = (np.array(end, dtype=np.int32)[:, None] for end in zip(*ranges, strict=True))
-        # Padding may need the bits above BitsStored, which were taken off: LIDC has -2000 as 63536.
-        for found_NS in (self.stored_NS, value_NS):
-            hu_NS[(found_NS >= low_N1) & (found_NS <= high_N1)] = np.nan
-        return hu_NS
-
-    @property
-    def grid_hw(self) -> tuple[range, range]:
-        """Rows and columns of a slice that the samples are from."""
-        shape_HW = self.voxels_DHW.shape[1:]
-        rows, columns = (range(n)[part] for n, part in zip(shape_HW, sample_grid(shape_HW), strict=True))
-        return rows, columns
-
-    @cached_property
-    def is_aside(self) -> bool:
-        """Whether slices will be shifted into place: until then they do not follow one another pixel by pixel."""
-        return is_aside(Slices(self.headers))
-
-    @cached_property
-    def stray(self) -> Stray | None:
-        """The slice that does not fit between those beside it, if there is one."""
-        return None if self.is_aside else stray_slice(self.hu_NS)
-
-    @cached_property
-    def mean_N(self) -> Float64Array:
-        """(N,) mean HU of each slice's samples."""
-        return np.asarray(self.hu_NS.mean(axis=1), dtype=np.float64)
-
-    @cached_property
-    def is_constant_N(self) -> npt.NDArray[np.bool_]:
-        """(N,) whether a slice has one value only."""
-        constant_N = (self.stored_NS == self.stored_NS[:, :1]).all(axis=1)
-        for index in np.flatnonzero(constant_N):
-            constant_N[index] = np.ptp(self.voxels_DHW[index]) == 0
-        return constant_N
 
 
 def _empty(samples: Samples) -> Finding | None:
@@ -321,6 +233,18 @@ def _stray_sentence(samples: Samples) -> str:
     return f"{which} has another image than those beside it, which are alike."
 
 
+def _warn_of_stray(samples: Samples) -> str:
+    return "" if samples.stray is None else f"STRAY_SLICE: {_stray_sentence(samples)}"
+
+
+def _warn_of_seam(samples: Samples) -> str:
+    number = None if samples.is_aside or samples.has_gaps else seam_after(samples.step_N)
+    # Beyond a body's end there may be air alone, and a body begins at once.
+    if number is None or samples.is_constant_N[number - 1 : number + 1].any():
+        return ""
+    return seam_sentence(number, len(samples.headers), "along the normal")
+
+
 DECLARATION_CHECKS: tuple[Callable[[npt.NDArray, Header], Finding | None], ...] = (
     contradicted_bits,
     contradicted_order,
@@ -342,3 +266,4 @@ VOLUME_CHECKS: tuple[Callable[[Samples], Finding | None], ...] = (
     _flipped,
     _stray,
 )
+VOLUME_WARNINGS: tuple[Callable[[Samples], str], ...] = (_warn_of_stray, _warn_of_seam)

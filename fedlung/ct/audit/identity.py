@@ -114,6 +114,16 @@ def _incomplete(slices: Slices) -> Finding | None:
     return None
 
 
+def _part_missing(slices: Slices) -> Finding | None:
+    """PS3.3 C.7.6.16.2.2.4. Where a series has several concatenations, one's parts may stand in for another's."""
+    declared = max(header.num_in_concatenation for header in slices.headers)
+    found = len({header.path for header in slices.headers if header.num_in_concatenation})
+    if declared > found:
+        sentence = f"{found} parts of an image that was split into {declared} files."
+        return Finding("INCOMPLETE_SERIES", sentence, "Copy or export the series again as a whole.")
+    return None
+
+
 IDENTITY_CHECKS: tuple[Callable[[Slices], Finding | None], ...] = (
     one_value("MIXED_PATIENTS", "patients", NOT_POOLED, lambda header: header.patient_id),
     one_value("MIXED_PATIENTS", "patients' names", NOT_POOLED, lambda header: header.patient_name, absent=""),
@@ -131,6 +141,7 @@ IDENTITY_CHECKS: tuple[Callable[[Slices], Finding | None], ...] = (
     _mixed_thickness,
     _projection,
     _incomplete,
+    _part_missing,
     _repeated_object,
 )
 # These need positions, so they come after the checks of geometry.

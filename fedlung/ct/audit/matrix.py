@@ -6,7 +6,7 @@ one another are then as far apart in the file as the true number of columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,22 +29,29 @@ MIN_SHEAR = 3
 
 def wrong_matrix(stored_HW: npt.NDArray, header: Header) -> Finding | None:
     """Whether rows and columns are clearly exchanged, or the rows cut in halves or joined in pairs."""
+    return misfit(stored_HW, lambda stored: _values(stored, header))
+
+
+def misfit(
+    stored_HW: npt.NDArray, values_of: Callable[[npt.NDArray], npt.NDArray[np.int64]], others: Collection[int] = ()
+) -> Finding | None:
+    """As ``wrong_matrix``, of any pixels; ``others`` are numbers of columns that may be meant besides."""
     height, width = stored_HW.shape
     size = stored_HW.size
-    start = np.arange(0, size - 4 * max(height, width), max(1, size // PIXELS))
+    start = np.arange(0, size - 4 * max(height, width, *others), max(1, size // PIXELS))
     if not len(start):
         return None
-    flat = stored_HW.ravel()
+    flat, possible = stored_HW.ravel(), _possible_columns(height, width) | set(others)
     steps = {
-        columns: _apart([_values(flat[start + number * columns], header) for number in range(3)])
-        for columns in {width, width // 2, width // 4, *_possible_columns(height, width)}
+        columns: _apart([values_of(flat[start + number * columns]) for number in range(3)])
+        for columns in {width, width // 2, width // 4, *possible}
     }
-    is_other = any(_is_clearly_less(steps[columns], steps[width]) for columns in _possible_columns(height, width))
-    is_other = is_other and not _rows_end_where_said(_values(stored_HW, header))
+    is_other = any(_is_clearly_less(steps[columns], steps[width]) for columns in possible)
+    is_other = is_other and not _rows_end_where_said(values_of(stored_HW))
     if not is_other and not _is_joined(steps, width):
         return None
     sentence = f"pixels above one another do not fit together in a matrix of {height} rows and {width} columns."
-    return Finding("WRONG_MATRIX", sentence, "Export again: Rows and Columns are wrong.")
+    return Finding("WRONG_MATRIX", sentence, "Export again: the sizes are wrong, or the order of the pixels.")
 
 
 def _possible_columns(height: int, width: int) -> set[int]:

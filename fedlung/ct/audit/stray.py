@@ -39,11 +39,11 @@ class Stray:
     is_sure: bool
 
 
-def stray_slice(hu_NS: npt.NDArray[np.float32]) -> Stray | None:
-    """The slice that is most out of line, if one is."""
+def stray_slice(hu_NS: npt.NDArray[np.float32], next_N: Float64Array | None = None) -> Stray | None:
+    """The slice that is most out of line, if one is. ``next_N`` are its ``rms_steps`` by 1, where they are known."""
     if len(hu_NS) < MIN_SLICES:
         return None
-    next_N, second_N = (_apart(hu_NS, by) for by in (1, 2))
+    next_N, second_N = rms_steps(hu_NS, 1) if next_N is None else next_N, rms_steps(hu_NS, 2)
     inner = int((np.minimum(next_N[:-1], next_N[1:]) / second_N).argmax()) + 1
     off = float(min(next_N[inner - 1], next_N[inner]) / second_N[inner - 1])
     if off >= SURE and _stands_out(next_N, inner):
@@ -54,7 +54,7 @@ def stray_slice(hu_NS: npt.NDArray[np.float32]) -> Stray | None:
     return next((Stray(number, False) for number, step_N in at_ends.items() if _is_off_at_end(step_N)), None)
 
 
-def _apart(hu_NS: npt.NDArray[np.float32], by: int) -> Float64Array:
+def rms_steps(hu_NS: npt.NDArray[np.float32], by: int) -> Float64Array:
     """(N - by,) root mean square difference in HU of each slice and the one ``by`` further on."""
     square_N = np.square(hu_NS[by:] - hu_NS[:-by]).mean(axis=1, dtype=np.float64)
     return np.maximum(np.sqrt(square_N), SMALLEST_STEP_HU)

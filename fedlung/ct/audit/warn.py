@@ -14,6 +14,8 @@ from fedlung.ct.series import is_uid
 
 FOV_TOLERANCE = 0.05
 TILT_TOLERANCE_DEGREES = 0.5
+# Slices thicker than so many steps. In LIDC 3 at the most; with positions in centimetres 10 or more.
+MAX_OVERLAP = 9.0
 # Those that are made for loss; JPEG 2000's may go without.
 LOSSY_SYNTAXES = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
 
@@ -32,6 +34,24 @@ def _truncated(slices: Slices) -> str:
     if len(set(numbers)) == len(slices.headers) == max(numbers) - min(numbers) + 1 and min(numbers) > 1:
         return f"MAYBE_TRUNCATED: slices are counted from {min(numbers)} on; an end may be missing."
     return ""
+
+
+def _merged(slices: Slices) -> str:
+    """A study has one date and a series one number (PS3.3 C.7.2.1, C.7.3.1), where all slices say one."""
+    dates = {header.study_date for header in slices.headers} - {""}
+    numbers = {header.series_number for header in slices.headers} - {""}
+    if max(len(dates), len(numbers)) <= 1:
+        return ""
+    found = f"{len(dates)} study dates and {len(numbers)} series numbers"
+    return f"MAYBE_MERGED: {found} under one series UID; it may be several scans."
+
+
+def _overlap(slices: Slices) -> str:
+    """Positions in centimetres look so; reconstructions overlap by half as a rule."""
+    thickness_mm = slices.headers[0].slice_thickness_mm
+    if not thickness_mm > MAX_OVERLAP * slices.step_mm:
+        return ""
+    return f"STEP_CONTRADICTED: slices of {thickness_mm:.3g} mm lie {slices.step_mm:.3g} mm apart; both were believed."
 
 
 def _uid(slices: Slices) -> str:
@@ -70,10 +90,11 @@ def _tilt(slices: Slices) -> str:
 def _field_of_view(slices: Slices) -> str:
     first = slices.headers[0]
     extent_mm = float(np.multiply(first.shape_HW, first.pixel_spacing_mm).max())
-    told_mm = first.reconstruction_diameter_mm
-    if not told_mm > 0 or abs(extent_mm / told_mm - 1) <= FOV_TOLERANCE:
+    told_mm = {header.reconstruction_diameter_mm for header in slices.headers if header.reconstruction_diameter_mm > 0}
+    worst_mm = max(told_mm, key=lambda told: abs(extent_mm / told - 1), default=extent_mm)
+    if abs(extent_mm / worst_mm - 1) <= FOV_TOLERANCE:
         return ""
-    return f"FIELD_CONTRADICTED: the image is {extent_mm:.0f} mm wide, but its diameter is told as {told_mm:.0f} mm."
+    return f"FIELD_CONTRADICTED: the image is {extent_mm:.0f} mm wide, but its diameter is told as {worst_mm:.0f} mm."
 
 
 def _oblong(slices: Slices) -> str:
@@ -120,6 +141,8 @@ def _bits(slices: Slices) -> str:
 WARNINGS: tuple[Callable[[Slices], str], ...] = (
     _uid,
     _truncated,
+    _merged,
+    _overlap,
     _counted_with_gaps,
     _location,
     _tilt,

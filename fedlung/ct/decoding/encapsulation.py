@@ -79,9 +79,12 @@ def split_frames(fragments: list[Fragment], table: bytes, num_frames: int) -> li
     """Which fragments are which frame's.
 
     By the offset table where there is one; else one each, as an extended offset table demands (PS3.3 C.7.6.3.1.8); else
-    by the fragments that begin a codestream. Raises DecodingError where they do not agree with ``num_frames``.
+    by the fragments that begin a codestream. For a single frame a table says nothing: some writers list its fragments.
+    Raises DecodingError where they do not agree with ``num_frames``.
     """
-    if num_frames == 1 and not _has_more_frames(fragments, table):
+    if num_frames == 1:
+        if any(fragment.begins for fragment in fragments[1:]):
+            raise undecodable("several codestreams found, the header says one frame")
         return [fragments]
     if table:
         starts = _starts_by_table(fragments, table)
@@ -93,11 +96,6 @@ def split_frames(fragments: list[Fragment], table: bytes, num_frames: int) -> li
         raise undecodable(f"{len(starts)} frames found, the header says {num_frames}")
     ends = [*starts[1:], len(fragments)]
     return [fragments[start:end] for start, end in zip(starts, ends, strict=True)]
-
-
-def _has_more_frames(fragments: list[Fragment], table: bytes) -> bool:
-    """Whether the offset table points at a second codestream: some writers list the fragments of one frame."""
-    return len(table) > 4 and any(fragments[start].begins for start in _starts_by_table(fragments, table)[1:])
 
 
 def _starts_by_table(fragments: list[Fragment], table: bytes) -> list[int]:

@@ -37,6 +37,7 @@ class Header:
     file_stamp     another one once the file has another content
     frame          from 0 up to ``num_frames`` of the file; ``is_enhanced``: its values are those of functional groups
     stack          the stack of frames that it belongs to
+    num_in_concatenation  files that an Enhanced CT was split into (PS3.3 C.7.6.16.2.2.4); 0 where it does not say
     padding_limit  where the padding values, which begin or end with ``padding``, end or begin (PS3.3 C.7.5.1.1.2)
     """
 
@@ -81,12 +82,15 @@ class Header:
     gantry_tilt_degrees: float = math.nan
     num_in_acquisition: int | None = None
     num_in_series: int | None = None
+    num_in_concatenation: int = 0
     is_lossy: bool = False
     is_burned_in: bool = False
     has_modality_lut: bool = False
     reconstruction_diameter_mm: float = math.nan
     patient_name: str = ""
     birth_date: str = ""
+    study_date: str = ""
+    series_number: str = ""
     patient_position: str = ""
     padding_limit: int | None = None
     has_float_pixels: bool = False

@@ -33,7 +33,7 @@ _KEYWORDS = (
     "ModalityLUTSequence", "PixelPaddingValue", "PixelPaddingRangeLimit", "InstanceNumber", "AcquisitionNumber",
     "TemporalPositionIdentifier", "SliceLocation", "GantryDetectorTilt",
     "ImagesInAcquisition", "NumberOfSeriesRelatedInstances", "LossyImageCompression", "BurnedInAnnotation",
-    "ReconstructionDiameter", "StackID",
+    "ReconstructionDiameter", "StackID", "StudyDate", "SeriesNumber", "InConcatenationTotalNumber",
 )  # fmt: skip
 TAGS = {keyword: tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None}
 _WANTED = frozenset(TAGS.values())
@@ -140,6 +140,8 @@ def _header(path: Path, values: _Values, pixels: PixelSpan | None, stamp: tuple[
         patient_id=values.text("PatientID"),
         patient_name=values.text("PatientName"),
         birth_date=values.text("PatientBirthDate"),
+        study_date=values.text("StudyDate"),
+        series_number=values.text("SeriesNumber"),
         frame_uid=values.text("FrameOfReferenceUID"),
         modality=values.text("Modality"),
         image_type=values.words("ImageType"),
@@ -174,6 +176,7 @@ def _header(path: Path, values: _Values, pixels: PixelSpan | None, stamp: tuple[
         gantry_tilt_degrees=values.number("GantryDetectorTilt"),
         num_in_acquisition=values.whole("ImagesInAcquisition"),
         num_in_series=values.whole("NumberOfSeriesRelatedInstances"),
+        num_in_concatenation=values.count("InConcatenationTotalNumber", 0),
         is_lossy=values.text("LossyImageCompression") == "01",
         is_burned_in=values.text("BurnedInAnnotation").upper() == "YES",
         stack=values.text("StackID"),

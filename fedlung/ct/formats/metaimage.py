@@ -91,7 +91,7 @@ def _split(path: Path) -> tuple[bytes, bytes, int]:
     last = _LAST_LINE.search(start)
     if last is None:
         raise ValueError("the header has no line ElementDataFile")
-    return start[: last.start()], last.group(1), last.end()
+    return start[: last.start()], last.group(1).removeprefix(b"./"), last.end()
 
 
 def _affine(fields: Fields) -> Affine:
@@ -119,12 +119,12 @@ def _dtype(fields: Fields) -> np.dtype:
 def _packed(path: Path, fields: Fields, data_name: bytes, data_start: int, num_bytes: int) -> Packed:
     """Where the voxels are. Raises SeriesError unless it is the header's own file or one beside it."""
     deflated, skipped = bool(fields.flag("CompressedData")), fields.whole("HeaderSize", default=0)
-    if skipped and (deflated or skipped < 0):
+    is_local = data_name.upper() == b"LOCAL"
+    if skipped < -1 or (skipped and deflated) or (skipped < 0 and is_local):
         raise refusal("DAMAGED_HEADER", "HeaderSize leaves open where the voxels begin.")
-    if data_name.upper() == b"LOCAL":
-        source, start = path, data_start
-    else:
-        source, start = _beside(path, os.fsdecode(data_name)), 0
+    source, start = (path, data_start) if is_local else (_beside(path, os.fsdecode(data_name)), 0)
+    if skipped == -1:  # MetaIO: whatever is too much lies before them
+        skipped = max(0, source.stat().st_size - num_bytes)
     offset = skipped if deflated else start + skipped
     packed = Packed(source, num_bytes, offset, start if deflated else 0, deflated)
     declared, found = fields.whole("CompressedDataSize", default=None), source.stat().st_size - start

@@ -17,6 +17,7 @@ from fedlung.ct.audit.geometry import MIN_SLICES
 from fedlung.ct.formats.affine import Affine, Turn, check_affine
 from fedlung.ct.formats.packed import Packed
 from fedlung.ct.formats.plausible import Seen
+from fedlung.ct.formats.voxelorder import VoxelOrder
 from fedlung.ct.geometry import Geometry
 from fedlung.ct.hounsfield import write_hu
 from fedlung.ct.series import LeftOut, Series
@@ -82,19 +83,27 @@ class StoredVolume:
         """Whether values and rescale are whole numbers, and so are the HU."""
         return self.dtype.kind in "iu" and self.slope.is_integer() and self.intercept.is_integer()
 
-    def read_hu(self) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
-        """(D, H, W) HU, int16 where they are whole. One stored slice is in memory beside it. Raises SeriesError."""
+    def read_hu(self) -> tuple[npt.NDArray[np.int16] | npt.NDArray[np.float32], tuple[str, ...]]:
+        """(D, H, W) HU, int16 where they are whole, and what is odd about them.
+
+        One stored slice is in memory beside it. Raises SeriesError.
+        """
         voxels_DHW = np.empty(self.geometry.shape_DHW, np.int16 if self.is_whole else np.float32)
         slice_shape = self.affine.shape[1:]
         chunks = self.voxels.chunks(self.dtype.itemsize * slice_shape[0] * slice_shape[1])
-        seen = Seen(self.slope, self.intercept)
+        seen, order = Seen(self.slope, self.intercept), VoxelOrder(self.affine, self.slope, self.intercept)
         # The slices that the file runs through are not ours where the axes are swapped: the view puts them in place.
-        for out_HW, chunk in zip(self.turn.as_stored(voxels_DHW), chunks, strict=True):
+        for number, (out_HW, chunk) in enumerate(zip(self.turn.as_stored(voxels_DHW), chunks, strict=True)):
             stored_HW = np.frombuffer(chunk, self.dtype).reshape(slice_shape)
             lowest = write_hu(out_HW, stored_HW, self.slope, self.intercept)
             seen.add(stored_HW, lowest)
+            order.look_at(number, stored_HW)
         seen.check()
-        return voxels_DHW
+        if (finding := order.finding()) is not None:
+            raise finding.error
+        # What stands out from axial slice to slice is known; from one sagittal slice to the next a couch ends at once.
+        seam = seen.seam() if self.turn.order[0] == 0 else ""
+        return voxels_DHW, ((seam,) if seam else ())
 
 
 Parse = Callable[[Path], StoredVolume]
@@ -122,7 +131,7 @@ def read_stored(series: Series, parse: Parse) -> Volume:
     try:
         stored = parse(series.files[0])
         stored.check()
-        voxels_DHW = stored.read_hu()
+        voxels_DHW, odd = stored.read_hu()
     except OSError as error:
         sentence = "a file of the series is gone or can no longer be read."
         raise SeriesError("FILES_CHANGED", sentence, remedy="Find the series anew.") from error
@@ -131,7 +140,7 @@ def read_stored(series: Series, parse: Parse) -> Volume:
         geometry=stored.geometry,
         series_uid=series.series_uid,
         patient_id=series.patient_id,
-        warnings=stored.warnings,
+        warnings=(*stored.warnings, *odd),
     )
 
 

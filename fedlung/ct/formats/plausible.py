@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fedlung.ct.audit.content import beyond_hounsfield
+from fedlung.ct.audit.seam import seam_after, seam_sentence
+from fedlung.ct.audit.stray import rms_steps
+from fedlung.ct.hounsfield import HU_FLOOR
 from fedlung.errors import SeriesError
 
 SAMPLE_STEP = 16
@@ -48,3 +51,8 @@ class Seen:
         if self.ends_with_zeros and not self.begins_with_zeros and self.intercept > AIR_HU:
             sentence = "the file ends in rows of zeros, which are no air: it was not copied to its end."
             raise SeriesError("TRAILING_ZERO_ROWS", sentence, remedy="Copy it again.")
+
+    def seam(self) -> str:
+        """A sentence where the image changes at once from one stored slice to the next; empty where it does not."""
+        number = seam_after(rms_steps(np.maximum(np.stack(self.samples), HU_FLOOR).astype(np.float32), 1))
+        return "" if number is None else seam_sentence(number, len(self.samples), "in the file's order")

@@ -215,10 +215,15 @@ def test_a_count_at_random_is_no_evidence(ct: Write) -> None:
 
 WARNED = {
     "MAYBE_TRUNCATED": [per_slice("InstanceNumber", range(4, 11)), on(ALL, ImagesInAcquisition=9)],
+    "MAYBE_MERGED": [
+        per_slice("SeriesNumber", [3, 3, 3, 4, 4, 4, 4]),
+        per_slice("StudyDate", ["20200102"] * 4 + ["20200304"] * 3),
+    ],
+    "STEP_CONTRADICTED": [on(ALL, SliceThickness=25.0)],
     "NUMBERS_WITH_GAPS": [per_slice("InstanceNumber", range(1, 15, 2))],
     "LOCATION_CONTRADICTS": [per_slice("SliceLocation", range(0, 70, 10))],
     "TILT_CONTRADICTED": [on(ALL, GantryDetectorTilt=-15.0)],
-    "FIELD_CONTRADICTED": [on(ALL, ReconstructionDiameter=16.0)],
+    "FIELD_CONTRADICTED": [on(ALL, ReconstructionDiameter=16.0), on(ONE, ReconstructionDiameter=16.0)],
     "OBLONG_PIXELS": [on(ALL, PixelSpacing=[0.7, 1.1]), on(ALL, PixelSpacing=[1.4, 0.7])],
     "DERIVED": [on(ALL, ImageType=["DERIVED", "PRIMARY", "AXIAL"])],
     "NOT_AXIAL": [on(ALL, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 import tracemalloc
@@ -177,10 +178,25 @@ def _cut_before_its_series(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
 
 
-@pytest.mark.parametrize(
-    ("lose", "code"),
-    [(_empty, "EMPTY_FILE"), (_broken_link, "NOT_A_FILE"), (_cut_before_its_series, "DAMAGED_HEADER")],
-)
+def _zeroed(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def _packed(path: Path) -> None:
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+
+
+LOST = [
+    (_empty, "EMPTY_FILE"),
+    (_broken_link, "NOT_A_FILE"),
+    (_cut_before_its_series, "DAMAGED_HEADER"),
+    (_zeroed, "NOT_DICOM"),
+    (_packed, "NOT_DICOM"),
+]
+
+
+@pytest.mark.parametrize(("lose", "code"), LOST)
 def test_an_end_slice_that_is_lost_beside_the_others_is_a_warning_of_the_volume(ct: Write, lose, code: str) -> None:
     folder = ct("scan")
     ct("elsewhere", series="2")
@@ -190,7 +206,15 @@ def test_an_end_slice_that_is_lost_beside_the_others_is_a_warning_of_the_volume(
     assert read_series(whole_elsewhere).warnings == ()
     (warning,) = read_series(shorter).warnings
     assert warning.startswith("MAYBE_TRUNCATED: 1 files beside the slices")
-    assert row.remedy.startswith(("Restore the file", "Copy or export"))
+    assert row.remedy.startswith(("Restore the file", "Copy or export", "Nothing to do unless it should be"))
+
+
+@pytest.mark.parametrize("name", ["2020 notes.txt", "._1-001", "scan.json"])
+def test_a_file_that_is_not_named_as_a_slice_is_no_lost_slice(ct: Write, name: str) -> None:
+    folder = ct()
+    (folder / name).write_bytes(bytes(1000))
+    (series,), (row,) = find_series(folder)
+    assert (row.code, series.warnings) == ("NOT_DICOM", ())
 
 
 def _by_size(found: tuple[list[Series], list[LeftOut]]) -> tuple[list[Series], list[LeftOut]]:

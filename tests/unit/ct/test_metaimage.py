@@ -200,7 +200,7 @@ def test_an_anatomical_orientation_that_contradicts_the_matrix_is_told(write: Wr
         ("DAMAGED_HEADER", {"DimSize": "3 4"}),
         ("DAMAGED_HEADER", {"DimSize": "3 4 -5"}),
         ("DAMAGED_HEADER", {"DimSize": "3 4 1_0"}),
-        ("DAMAGED_HEADER", {"HeaderSize": -1}),
+        ("DAMAGED_HEADER", {"HeaderSize": -2}),
         ("DAMAGED_HEADER", {"ElementStride": 2}),
         ("DAMAGED_HEADER", {"Position": "0 0 0"}),
         ("DAMAGED_HEADER", {"ElementDataFile": None}),
