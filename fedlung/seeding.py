@@ -7,9 +7,12 @@ library seeds a global generator.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_int(seed: int, *labels: str | int) -> int:
@@ -25,4 +28,6 @@ def derive(seed: int, *labels: str | int) -> np.random.Generator:
 
 def derive_torch(seed: int, *labels: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """Torch's generator for one purpose, on ``device``."""
+    import torch  # dear, and whoever draws no tensor, as a report, does without
+
     return torch.Generator(device=device).manual_seed(derive_int(seed, *labels))

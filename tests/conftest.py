@@ -1,4 +1,4 @@
-"""What all tests share: where the real data are, and two threads at most."""
+"""What all tests share: where the real data are, one thread of torch, and a console of a known width."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from fedlung.cli import progress
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,6 +19,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests marked ``gpu`` skip where there is none, also when they are asked for."""
     if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+
+
+@pytest.fixture
+def wide_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a verb prints has room for a temporary folder's path, whatever terminal the tests run in."""
+    monkeypatch.setattr(progress.console, "width", 320)
 
 
 @pytest.fixture(scope="session")

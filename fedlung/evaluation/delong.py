@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
-from scipy.stats import rankdata
 
 from fedlung.errors import DataError
 from fedlung.evaluation.estimates import Comparison, Estimate
@@ -39,6 +38,8 @@ def delong(scores_ME: Floats, labels_E: npt.NDArray[np.integer]) -> DeLong:
     ``scores_ME``: a row of scores for each model, higher for more likely positive. Raises DataError with fewer than two
     examples of a class, for which there is no variance.
     """
+    from scipy.stats import rankdata  # .8 s, and a run's server and sites need the form for histograms alone
+
     positive_MP, negative_MN = scores_ME[:, labels_E == 1], scores_ME[:, labels_E == 0]
     num_positive, num_negative = positive_MP.shape[1], negative_MN.shape[1]
     if too_few := _too_few(num_positive, num_negative):

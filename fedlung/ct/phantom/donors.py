@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy.ndimage import center_of_mass, distance_transform_edt, gaussian_filter, map_coordinates
 
 from fedlung.ct.lidc import NoduleCluster, lidc_clusters, lidc_readings, lidc_scans
@@ -21,6 +21,9 @@ from fedlung.ct.phantom.config import PhantomConfig
 from fedlung.ct.phantom.field import Float32Array, Float64Array
 from fedlung.errors import ConfigError
 from fedlung.seeding import derive
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 THIN_MM, WIDENED_MM = 1.25, 2.5
 PAD_MM = 5.0

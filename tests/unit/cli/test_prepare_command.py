@@ -14,6 +14,7 @@ from fedlung.cli.tables import unused_stores_text
 from fedlung.ct.phantom import PhantomConfig, write_phantom
 from fedlung.preprocess import pipeline
 
+pytestmark = pytest.mark.usefixtures("wide_console")
 COARSE = ("-s", "prepare.spacing-mm=4")
 
 
@@ -30,7 +31,6 @@ def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fedlung(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     """Runs the command in a folder of its own; gives its exit code and all that it printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words: str | Path) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["fedlung", *map(str, words)])

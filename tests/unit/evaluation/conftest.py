@@ -12,6 +12,8 @@ import pytest
 from fedlung.config import RunConfig
 from fedlung.evaluation.detection import DetectionStatistics, ScanHits, detection_statistics
 from fedlung.evaluation.judgement import Absence, Judgement
+from fedlung.evaluation.report import html
+from fedlung.evaluation.report.pictures import Pictures, pictures
 from fedlung.evaluation.standardised import SubgroupKey
 from fedlung.evaluation.statistics import ScoreStatistics, score_statistics, size_logits
 from fedlung.protocol import DETECTION, EvaluateReply, SiteCard, SiteLedger, SplitCounts, TrainReply
@@ -141,11 +143,44 @@ def judgement(make_judgement: Callable[..., Judgement]) -> Judgement:
     return make_judgement()
 
 
+@pytest.fixture(scope="session")
+def drawn(judgement: Judgement) -> Pictures:
+    """The page's figures."""
+    return pictures(judgement)
+
+
+@pytest.fixture(scope="session")
+def page_of(drawn: Pictures) -> Callable[[Judgement], str]:
+    """The page of a judgement that differs from ``judgement`` in nothing that a figure shows: none is drawn again."""
+
+    def made(other: Judgement) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(html, "pictures", lambda _: drawn)
+            return html.page(other)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def text(judgement: Judgement, page_of: Callable[[Judgement], str]) -> str:
+    """The page."""
+    return page_of(judgement)
+
+
+@pytest.fixture(scope="session")
+def finish_run(judgement: Judgement) -> Callable[[Path], Path]:
+    """Makes a run folder in another, as a finished run leaves it."""
+
+    def finished(base: Path) -> Path:
+        run = RunDir.create(base, "a-run", RunConfig())
+        run.append("run-started", fedlung="0.1.0")
+        run.append("judged", judgement=judgement.model_dump(mode="json"))
+        run.append("finished")
+        return run.folder
+
+    return finished
+
+
 @pytest.fixture
-def run_folder(tmp_path: Path, judgement: Judgement) -> Path:
-    """A run folder as a finished run leaves it."""
-    run = RunDir.create(tmp_path, "a-run", RunConfig())
-    run.append("run-started", fedlung="0.1.0")
-    run.append("judged", judgement=judgement.model_dump(mode="json"))
-    run.append("finished")
-    return run.folder
+def run_folder(tmp_path: Path, finish_run: Callable[[Path], Path]) -> Path:
+    return finish_run(tmp_path)

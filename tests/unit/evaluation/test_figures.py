@@ -34,11 +34,6 @@ def in_house_style() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def drawn(judgement: Judgement) -> Pictures:
-    return pictures(judgement)
-
-
 def file_of(picture: Picture) -> bytes:
     return base64.b64decode(picture.src.removeprefix("data:image/svg+xml;base64,"), validate=True)
 
@@ -232,9 +227,10 @@ def test_the_held_out_colour_is_the_style_sheets() -> None:
     assert f"--apart: {APART};" in STYLE
 
 
-def test_the_terminals_table_needs_no_matplotlib(run_folder: Path) -> None:
+def test_the_terminals_table_needs_neither_matplotlib_nor_torch(run_folder: Path) -> None:
     program = (
         "import sys, pathlib; from fedlung.evaluation.report import console_table, load_judgement; "
-        "console_table(load_judgement(pathlib.Path(sys.argv[1]))); assert 'matplotlib' not in sys.modules"
+        "console_table(load_judgement(pathlib.Path(sys.argv[1]))); "
+        "assert not {'matplotlib', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program, str(run_folder)], check=True)

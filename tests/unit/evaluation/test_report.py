@@ -27,6 +27,8 @@ from fedlung.evaluation.report.words import REASONS
 from fedlung.evaluation.runrecord import EVENTS_FILE
 
 EVIL = "<script>alert('x')</script>"
+QUOTE = '"onload="x'
+LONG = "The-Hospital-of-a-Very-Long-Name"
 FORMULA = '=HYPERLINK("http://example.org")'
 
 
@@ -51,9 +53,18 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(judgement: Judgement) -> str:
-    """The page."""
-    return page(judgement)
+def hostile(make_judgement: Callable[..., Judgement]) -> str:
+    """The page of a federation whose held-out sites bear names that try something, or are long."""
+    names = f"{EVIL},{QUOTE},{LONG}"
+    return page(make_judgement(sites=f"GE,{names}", held_out=names))
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory, finish_run: Callable[[Path], Path]) -> Path:
+    """The folder of a finished run with its report."""
+    folder = finish_run(tmp_path_factory.mktemp("run"))
+    render_report(folder)
+    return folder
 
 
 def read(text: str) -> Reader:
@@ -64,19 +75,24 @@ def read(text: str) -> Reader:
     return reader
 
 
-def test_a_run_folder_gives_three_files_without_training(run_folder: Path, judgement: Judgement) -> None:
-    assert render_report(run_folder) == run_folder / "report.html"
-    assert Judgement.model_validate_json((run_folder / "report.json").read_bytes()) == judgement
-    assert load_judgement(run_folder) == judgement
-    assert not list(run_folder.glob(".*"))
+def test_a_run_folder_gives_three_files_without_training(rendered: Path, judgement: Judgement) -> None:
+    assert sorted(path.name for path in rendered.glob("report.*")) == ["report.csv", "report.html", "report.json"]
+    assert Judgement.model_validate_json((rendered / "report.json").read_bytes()) == judgement
+    assert load_judgement(rendered) == judgement
+    assert not list(rendered.glob(".*"))
 
 
-def test_rendering_again_gives_the_same_bytes(run_folder: Path) -> None:
-    def rendered() -> list[bytes]:
-        render_report(run_folder)
-        return [path.read_bytes() for path in sorted(run_folder.glob("report.*"))]
+def test_rendering_again_gives_the_same_bytes(rendered: Path) -> None:
+    before = [path.read_bytes() for path in sorted(rendered.glob("report.*"))]
+    assert render_report(rendered) == rendered / "report.html"
+    assert [path.read_bytes() for path in sorted(rendered.glob("report.*"))] == before
 
-    assert rendered() == rendered()
+
+def test_report_json_is_json_as_the_standard_has_it(rendered: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    json.loads((rendered / "report.json").read_text(), parse_constant=refuse)
 
 
 def test_a_judgement_of_another_form_is_refused_with_a_remedy(run_folder: Path) -> None:
@@ -118,16 +134,15 @@ def test_the_policy_allows_the_pages_own_style_and_nothing_else(text: str) -> No
     assert "url(" not in style[1] and "@import" not in style[1]
 
 
-def test_a_sites_name_that_is_a_script_comes_out_as_text(make_judgement: Callable[..., Judgement]) -> None:
-    text = page(make_judgement(sites=f"GE,{EVIL}", held_out=EVIL))
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
-    assert {tag for tag, _ in read(text).tags if "script" in tag} == set()
+def test_a_sites_name_that_is_a_script_comes_out_as_text(hostile: str) -> None:
+    assert "<script" not in hostile
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in hostile
+    assert {tag for tag, _ in read(hostile).tags if "script" in tag} == set()
 
 
-def test_a_quote_in_a_name_does_not_leave_its_attribute(make_judgement: Callable[..., Judgement]) -> None:
-    reader = read(page(make_judgement(sites='GE,"onload="x', held_out='"onload="x')))
-    assert not [found for _, found in reader.tags if any(name.startswith("on") for name in found)]
+def test_a_quote_in_a_name_does_not_leave_its_attribute(hostile: str) -> None:
+    assert "&#34;onload=&#34;x" in hostile
+    assert not [found for _, found in read(hostile).tags if any(name.startswith("on") for name in found)]
 
 
 def test_a_cell_that_a_spreadsheet_would_run_is_text(make_judgement: Callable[..., Judgement]) -> None:
@@ -204,7 +219,7 @@ def test_what_was_left_out_is_told_by_kind_in_the_csv(judgement: Judgement) -> N
     assert rows["Philips"]["remarks"] == rows["all sites"]["left_out"] == ""
 
 
-def test_what_was_left_out_is_told_by_kind_and_site_on_the_page(judgement: Judgement, text: str) -> None:
+def test_what_was_left_out_is_told_by_kind_and_site_on_the_page(judgement: Judgement, text: str, page_of) -> None:
     table = text[text.index('<table class="reasons">') :].partition("</table>")[0]
     bodies = [re.sub(r"<[^>]+>", " ", body).split() for body in table.split("<tbody>")[1:]]
     assert [" ".join(body) for body in bodies] == [
@@ -216,13 +231,14 @@ def test_what_was_left_out_is_told_by_kind_and_site_on_the_page(judgement: Judge
     clean = judgement.model_copy(
         update={"ledgers": tuple(row.model_copy(update={kind: {} for kind in REASONS}) for row in judgement.ledgers)}
     )
-    assert "No series was left out." in page(clean)
-    assert '<table class="reasons">' not in page(clean)
+    without = page_of(clean)
+    assert "No series was left out." in without
+    assert '<table class="reasons">' not in without
 
 
-def test_the_page_says_synthetic_when_it_is_and_not_when_it_is_not(make_judgement: Callable[..., Judgement]) -> None:
-    made_up, real = page(make_judgement()), page(make_judgement(synthetic=False))
-    assert "<strong>SYNTHETIC</strong>" in made_up and "<title>SYNTHETIC" in made_up
+def test_the_page_says_synthetic_when_it_is_and_not_when_it_is_not(text: str, make_judgement) -> None:
+    assert "<strong>SYNTHETIC</strong>" in text and "<title>SYNTHETIC" in text
+    real = page(make_judgement(synthetic=False))
     assert "synthetic" not in re.sub(r"<style>.*?</style>", "", real, flags=re.S).lower()
 
 
@@ -339,8 +355,8 @@ def test_a_name_cannot_style_the_terminal(make_judgement: Callable[..., Judgemen
     assert "[red]x[/red]" in console.export_text()
 
 
-def test_what_can_be_claimed_is_said_in_words(make_judgement: Callable[..., Judgement]) -> None:
-    claims = " ".join(make_judgement().claims)
+def test_what_can_be_claimed_is_said_in_words(judgement: Judgement, make_judgement) -> None:
+    claims = " ".join(judgement.claims)
     assert (
         "synthetic" in claims
         and "18 test patients" in claims
@@ -360,23 +376,13 @@ def test_a_held_out_site_says_what_it_could_show_and_whether_its_probabilities_h
     assert "calibration slope" not in " ".join(plain_words(judgement.model_copy(update={"sites": calm})))
 
 
-def test_report_json_is_json_as_the_standard_has_it(run_folder: Path) -> None:
-    render_report(run_folder)
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(constant)
-
-    json.loads((run_folder / "report.json").read_text(), parse_constant=refuse)
-
-
 def test_a_run_of_one_round_has_a_page(judgement: Judgement) -> None:
     one = judgement.model_copy(update={"curves": judgement.curves[:1]})
     read(page(one))
 
 
-def test_a_long_name_is_whole_in_tables(make_judgement: Callable[..., Judgement]) -> None:
-    name = "The-Hospital-of-a-Very-Long-Name"
-    assert f'<th scope="row">{name}' in page(make_judgement(sites=f"GE,{name}", held_out=name))
+def test_a_long_name_is_whole_in_tables(hostile: str) -> None:
+    assert f'<th scope="row">{LONG}' in hostile
 
 
 def test_every_site_has_delongs_interval_of_the_same_auc(judgement: Judgement, text: str) -> None:

@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 from headless import look_at, print_out
 
-from fedlung.evaluation.judgement import Judgement
-from fedlung.evaluation.report.html import page
-
 BANNER, PAPER = (0xFF, 0xCF, 0x33), (0xFF, 0xFF, 0xFF)
 WIDTH = 1280
 
 
 @pytest.fixture
-def file(judgement: Judgement, tmp_path: Path) -> Path:
+def file(text: str, tmp_path: Path) -> Path:
     """The page on the disk."""
     path = tmp_path / "report.html"
-    path.write_text(page(judgement), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return path
 
 

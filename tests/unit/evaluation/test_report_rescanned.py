@@ -10,7 +10,6 @@ import pytest
 from fedlung.evaluation.claims import plain_words
 from fedlung.evaluation.estimates import Comparison, Estimate
 from fedlung.evaluation.judgement import Counterfactual, Judgement, RescannedRow, SiteRow
-from fedlung.evaluation.report.html import page
 from fedlung.evaluation.report.table import csv_text
 
 COST = Estimate(value=0.123, low=0.05, high=0.2)
@@ -44,16 +43,17 @@ def section(text: str, name: str) -> str:
     return text.partition(f'aria-labelledby="{name}"')[2].partition("</section>")[0]
 
 
-def test_the_page_gives_cost_p_value_and_share_in_a_section_of_its_own(rescanned: Judgement) -> None:
-    own = section(page(rescanned), "rescanned")
+def test_the_page_gives_cost_p_value_and_share_in_a_section_of_its_own(rescanned: Judgement, page_of) -> None:
+    text = page_of(rescanned)
+    own = section(text, "rescanned")
     assert "through slices of 5 mm" in own
     for shown in ("0.900", "0.777", "+0.123", "0.012", "0.640", "[0.310, 1.080]"):
         assert shown in own
-    assert "0.777" not in section(page(rescanned), "baselines")
+    assert "0.777" not in section(text, "baselines")
 
 
-def test_a_share_of_a_gap_that_is_not_shown_is_undefined_with_its_reason(rescanned: Judgement) -> None:
-    own = section(page(without_share(rescanned)), "rescanned").replace("&#39;", "'")
+def test_a_share_of_a_gap_that_is_not_shown_is_undefined_with_its_reason(rescanned: Judgement, page_of) -> None:
+    own = section(page_of(without_share(rescanned)), "rescanned").replace("&#39;", "'")
     assert "undefined" in own and NONE in own
 
 
@@ -66,9 +66,9 @@ def test_the_claims_say_how_much_and_what_voids_it(rescanned: Judgement) -> None
     assert f"no share of the gap can be told ({NONE})" in claim
 
 
-def test_a_run_without_it_says_nothing_of_it(judgement: Judgement) -> None:
+def test_a_run_without_it_says_nothing_of_it(judgement: Judgement, text: str) -> None:
     assert judgement.rescanned is None
-    assert not section(page(judgement), "rescanned")
+    assert not section(text, "rescanned")
     assert not any("virtual scanner" in claim for claim in plain_words(judgement))
 
 

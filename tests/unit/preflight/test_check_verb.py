@@ -22,6 +22,8 @@ from fedlung.preflight.html import reasons
 from fedlung.preflight.machine import Machine
 from fedlung.sitefile import site_toml, write_site_file
 
+pytestmark = pytest.mark.usefixtures("wide_console")
+
 
 def run(*words: object) -> Result:
     return CliRunner().invoke(app, ["check", *map(str, words)], env={"COLUMNS": "160"})
