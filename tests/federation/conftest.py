@@ -23,6 +23,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedlung.config import RunConfig
 from fedlung.ct.find import find_series
 from fedlung.ct.phantom import PhantomConfig, write_phantom
+from fedlung.evaluation.judgement import Judgement
+from fedlung.evaluation.report import html
+from fedlung.evaluation.report.pictures import Pictures, pictures
 from fedlung.launch.inprocess import RUN_ID, ClientCall, InProcessGrid
 from fedlung.patches.archive import PatchArchive
 from fedlung.training.checkpoint import load_checkpoint
@@ -229,6 +232,23 @@ def _plant(dicom: Path) -> None:
         dataset.save_as(path)
     (dicom / f"{NAME}.dcm").write_bytes(slices[0].read_bytes()[:300])
     (patient / NOTE).write_text("no DICOM", encoding="utf-8")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _figures_are_drawn_once() -> Iterator[None]:
+    """Drawing takes as long as a run: a page of the same sites has the first one's. No test here looks at them."""
+    drawn: dict[tuple[object, ...], Pictures] = {}
+
+    def pictures_of(judgement: Judgement) -> Pictures:
+        searched = judgement.detection.rows if judgement.detection else ()
+        shown = (*(row.name for row in judgement.sites), *(row.site for row in searched))
+        if shown not in drawn:
+            drawn[shown] = pictures(judgement)
+        return drawn[shown]
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(html, "pictures", pictures_of)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
