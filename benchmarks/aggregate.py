@@ -21,7 +21,7 @@ from timing import Way, begin, parser, race
 
 from fedlung.config import ModelConfig
 from fedlung.model import build_model
-from fedlung.protocol import State, TrainReply, decode, decode_weights, encode, encode_state
+from fedlung.protocol import State, TrainReply, decode, encode, encode_state, take_weights
 from server import fused
 from server.aggregation import MeanOfFew, checked, fitting, mean_for
 
@@ -39,8 +39,9 @@ def by_fedlung(current: State, contents: Contents) -> ArrayRecord:
     mean = mean_for(len(contents), current, lambda reply: reply.num_examples)
     check = fitting if isinstance(mean, MeanOfFew) else checked
     for content in contents:
-        reply = decode(TrainReply, content)
-        mean.add(reply, check(reply.site, decode_weights(content, copy=False), current))
+        own = RecordDict(dict(content))  # other ways will read it as well, and the weights are taken out of it
+        reply = decode(TrainReply, own)
+        mean.add(reply, check(reply.site, take_weights(own), current))
     merged = mean.merged()
     assert not merged.refused
     return encode_state(merged.state)

@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from fedlung.errors import UpdateError
 from fedlung.protocol import State, TrainReply
+from server.fused import MOST_TERMS
 from server.sums import Scaled, Sums, add_all, divided, is_floating, mean_of
 
 Weigh = Callable[[TrainReply], float]
 
-FEW = 4  # sites: their updates wait for each other and are read once
+FEW = MOST_TERMS  # sites: their updates wait for each other and are read once
 AT_ONCE = 2  # updates of more sites that are added to their sum in one pass
 
 

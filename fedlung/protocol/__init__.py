@@ -48,6 +48,7 @@ from fedlung.protocol.weights import (
     decode_weights,
     encode_state,
     num_bytes,
+    take_weights,
     with_members,
     written,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "failure_text",
     "fold_of",
     "num_bytes",
+    "take_weights",
     "with_fold",
     "with_members",
     "written",

@@ -50,9 +50,19 @@ def num_bytes(content: RecordDict) -> int:
     return sum(len(array.data) for record in content.array_records.values() for array in record.values())
 
 
-def decode_weights(content: RecordDict, *, copy: bool = True) -> State:
-    """The weights that came with a message; without a copy they can only be read. Raises ProtocolError."""
-    return decode_state(record_of(content, WEIGHTS, ArrayRecord), copy=copy)
+def decode_weights(content: RecordDict) -> State:
+    """The weights that came with a message. Raises ProtocolError."""
+    return decode_state(record_of(content, WEIGHTS, ArrayRecord))
+
+
+def take_weights(content: RecordDict) -> State:
+    """The weights out of a message, which has them no longer; they can only be read. Raises ProtocolError.
+
+    Flower's views of a message's records refer back to it, so that what stays in it waits for the garbage collector.
+    """
+    state = decode_state(record_of(content, WEIGHTS, ArrayRecord), copy=False)
+    del content[WEIGHTS]
+    return state
 
 
 def decode_correction(content: RecordDict) -> State:

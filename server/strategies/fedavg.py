@@ -31,10 +31,10 @@ from fedlung.protocol import (
     TrainTask,
     decode,
     decode_state,
-    decode_weights,
     encode,
     encode_state,
     num_bytes,
+    take_weights,
 )
 from fedlung.training.schedule import learning_rate_at
 from server.aggregation import MeanOfFew, Merged, Merging, Weigh, checked, fitting, mean_for
@@ -230,9 +230,9 @@ class FedAvg(Strategy):
     def _take_update(self, server_round: int, merging: Merging, site: str, content: RecordDict) -> TrainReply:
         """Read one site's answer and merge it, if it may enter the model."""
         reply = self._train_reply(server_round, site, content)
-        check = fitting if isinstance(merging, MeanOfFew) else checked
-        merging.add(reply, check(site, decode_weights(content, copy=False), self.current))
         self.training.num_bytes[site] += num_bytes(content)
+        check = fitting if isinstance(merging, MeanOfFew) else checked
+        merging.add(reply, check(site, take_weights(content), self.current))
         return reply
 
     def _train_reply(self, server_round: int, site: str, content: RecordDict) -> TrainReply:

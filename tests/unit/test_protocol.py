@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -33,6 +35,7 @@ from fedlung.protocol import (
     failure_of,
     failure_text,
     fold_of,
+    take_weights,
     with_fold,
     with_members,
     written,
@@ -274,6 +277,20 @@ def test_arrays_are_serialized_as_flower_does_it_byte_for_byte(dtype: type, shap
     values = np.arange(np.prod(shape, dtype=int), dtype=dtype).reshape(shape)
     assert encode_state({"w": values})["w"] == Array(values)
     assert encode_state({"w": values.T})["w"] == Array(np.ascontiguousarray(values.T).reshape(shape[::-1]))
+
+
+def test_weights_that_were_taken_out_of_a_message_are_let_go_with_the_last_that_holds_them() -> None:
+    gc.disable()
+    try:
+        content = encode(EvaluateTask(1, "test"), weights=encode_state({"w": np.arange(3.0)}))
+        record = weakref.ref(content["weights"])
+        assert decode(EvaluateTask, content) == EvaluateTask(1, "test")
+        np.testing.assert_array_equal(take_weights(content)["w"], np.arange(3.0))
+        assert record() is None and "weights" not in content
+    finally:
+        gc.enable()
+    with pytest.raises(ProtocolError, match="weights"):
+        take_weights(content)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64])
