@@ -45,6 +45,7 @@ def loops_for(num_values: int, num_terms: int) -> Loops | None:
 
 @functools.cache
 def compiled() -> Loops | None:
+    """The loops; None without numba."""
     if importlib.util.find_spec("numba") is None:
         return None
     from numba import float32, float64, njit, types, void
